@@ -1,1 +1,25 @@
-//! To be written.
+//! What both programs need in order to start and stop well; nothing here knows what they do.
+//!
+//! ```text
+//! logging.rs      the contract's log lines (section 3)
+//! signal.rs       SIGTERM and SIGINT -> a shutdown token
+//! tasks.rs        named tasks, one owner, drain with a deadline
+//! backoff.rs      delays between attempts, pure
+//! duration.rs     `250ms`, `10s`, `5m`, `24h`, `30d`
+//! instance.rs     one program per data directory
+//! descriptors.rs  the limit of open files, raised at start
+//! random.rs       the system's randomness
+//! ```
+
+pub mod backoff;
+pub mod descriptors;
+pub mod duration;
+pub mod instance;
+pub mod logging;
+pub mod random;
+pub mod signal;
+pub mod tasks;
+
+pub use backoff::Backoff;
+pub use instance::Instance;
+pub use tasks::Tasks;
