@@ -1,1 +1,74 @@
-fn main() {}
+//! `cargo xtask COMMAND`: the developer's commands.
+//!
+//! ```text
+//! onebox.rs        a Console and a Defender beside each other on this machine
+//! test.rs          everything that must hold before a commit; CI runs it and nothing else
+//! measure.rs       `bench` and `fleet`: builds crates/bench and hands over to it
+//! dependencies.rs  which crates, sources and licences may be in the tree
+//! ports.rs         who holds a TCP port
+//! programs.rs      long-running children: their log lines, their end, signals
+//! ```
+//!
+//! Everything is built by one shape of command, `cargo … --release --workspace`, so that no crate is compiled
+//! twice with other features.
+#![expect(clippy::print_stdout, reason = "a developer's command talks to its user")]
+
+mod dependencies;
+mod measure;
+mod onebox;
+mod ports;
+mod programs;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let arguments: Vec<String> = arguments.collect();
+    match command.as_str() {
+        "bench" | "fleet" => measure::main(&command, &arguments),
+        "onebox" => onebox::main(&arguments),
+        "test" => test::main(&arguments),
+        programs::LAUNCH => programs::launch(&arguments),
+        "" | "help" | "-h" | "--help" => {
+            println!("{USAGE}");
+            if command.is_empty() { wrong_usage() } else { ExitCode::SUCCESS }
+        }
+        other => {
+            eprintln!("cargo xtask: there is no command `{other}`\n\n{USAGE}");
+            wrong_usage()
+        }
+    }
+}
+
+/// Top folder of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// The cargo that runs this program, at the top of the repository.
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Builds every package; `false` when that failed, which cargo has explained.
+fn build() -> bool {
+    cargo(&["build", "--release", "--workspace"]).status().is_ok_and(|status| status.success())
+}
+
+/// Exit status of a command that was called wrongly.
+fn wrong_usage() -> ExitCode {
+    ExitCode::from(2)
+}
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND [--help]
+
+  onebox     builds and starts a Console and a Defender below ./onebox/ until Ctrl-C
+  test       installs what is missing, then checks formatting, lints and dependencies and runs every test
+  bench      measures rotation, handshake, idle or herd beside a bare rustls + tungstenite server
+  fleet      simulates Defenders that connect to a running Console";
