@@ -1,0 +1,203 @@
+//! Flags and environment as they are given: texts, not judged yet. `config.rs` makes the valid [`Config`] of
+//! them. Order: default < environment < flag; an empty variable counts as unset.
+//!
+//! [`Config`]: crate::config::Config
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+/// The Console: HTTPS API and the Defenders' WebSocket.
+#[derive(Debug, Parser)]
+#[command(name = "console", version, about, long_about = None, max_term_width = 110)]
+pub struct Cli {
+    /// What to do; `serve` when nothing is named.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of `serve`.
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Work with custom certificates
+    #[command(
+        disable_help_subcommand = true,
+        help_template = "{about}\n\n{usage-heading} {usage}\n\n{subcommands}"
+    )]
+    Certs {
+        /// Which work.
+        #[command(subcommand)]
+        command: Certs,
+    },
+    /// Run the Console; the same as no command
+    Serve,
+}
+
+/// Work with custom certificates.
+#[derive(Debug, Subcommand)]
+pub enum Certs {
+    /// Judge the custom certificates in a directory as the running Console would
+    ///
+    /// Prints one line for each finding: file, what is wrong, how to mend it. Exit status 0 when each channel
+    /// that has any of its files has them all and would be taken, and at least one channel has them; else 1.
+    #[command(
+        help_template = "{about}\n\n{usage-heading} {usage}\n\nArguments:\n{positionals}{after-help}",
+        override_usage = "console certs check DIR"
+    )]
+    Check {
+        /// Directory with the files, for example /var/lib/twistlock/custom-certificates
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+/// Settings of `serve`; each may stand before or after the command.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Serve {
+    /// Directory of the embedded database and the self-signed certificates [default: /var/lib/twistlock/console]
+    #[arg(long, env = "CONSOLE_DATA_DIR", value_name = "DIR", global = true, help_heading = STORAGE)]
+    pub data_dir: Option<OsString>,
+    /// PostgreSQL that several Consoles share, postgres://USER:PASSWORD@HOST/DATABASE; as a variable rather than
+    /// a flag, which other users of the host can see [default: SQLite in the data directory]
+    #[arg(long, env = "CONSOLE_DATABASE_URL", value_name = "URL", global = true, help_heading = STORAGE, hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// Address of the HTTPS API, IP:PORT; port 0 picks a free one [default: [::]:8083]
+    #[arg(long, env = "CONSOLE_HTTPS_LISTEN", value_name = "IP:PORT", global = true, help_heading = LISTENERS)]
+    pub https_listen: Option<String>,
+    /// Address that Defenders connect to (WebSocket, mutual TLS), IP:PORT; port 0 picks a free one
+    /// [default: [::]:8084]
+    #[arg(long, env = "CONSOLE_DEFENDER_LISTEN", value_name = "IP:PORT", global = true, help_heading = LISTENERS)]
+    pub defender_listen: Option<String>,
+    /// Address of the API over plain HTTP, only for an ingress that terminates TLS, IP:PORT [default: off]
+    #[arg(long, env = "CONSOLE_HTTP_LISTEN", value_name = "IP:PORT", global = true, help_heading = LISTENERS)]
+    pub http_listen: Option<String>,
+    /// URL that users reach the Console by, https://HOST[:PORT] [default: derived from the request]
+    #[arg(long, env = "CONSOLE_PUBLIC_URL", value_name = "URL", global = true, help_heading = LISTENERS)]
+    pub public_url: Option<String>,
+
+    /// Directory watched for custom certificates [default: /var/lib/twistlock/custom-certificates]
+    #[arg(long, env = "CONSOLE_CUSTOM_CERTS_DIR", value_name = "DIR", global = true, help_heading = CERTIFICATES)]
+    pub custom_certs_dir: Option<OsString>,
+    /// How often to look at that directory beside the system's own events, which network file systems do not
+    /// raise; a duration such as 10s or 1m [default: 10s]
+    #[arg(long, env = "CONSOLE_CUSTOM_CERTS_POLL", value_name = "DURATION", global = true, help_heading = CERTIFICATES)]
+    pub custom_certs_poll: Option<String>,
+    /// Name or IP address in the self-signed server certificates, instead of the default ones; repeatable, commas
+    /// in the variable [default: host name, localhost, loopback addresses, service names]
+    #[arg(long, env = "CONSOLE_SANS", value_name = "NAME", global = true, help_heading = CERTIFICATES, value_delimiter = ',')]
+    pub san: Vec<String>,
+    /// How long connections made before a certificate rotation may finish; 0s resets them at once [default: 60s]
+    #[arg(long, env = "CONSOLE_ROTATION_GRACE", value_name = "DURATION", global = true, help_heading = CERTIFICATES)]
+    pub rotation_grace: Option<String>,
+
+    /// Name of the first administrator, made while there is no user and a password file is given
+    /// [default: admin]
+    #[arg(long, env = "CONSOLE_ADMIN_USER", value_name = "NAME", global = true, help_heading = FIRST_USER)]
+    pub admin_user: Option<String>,
+    /// File with the first administrator's password; without it a one-time setup token is logged
+    #[arg(long, env = "CONSOLE_ADMIN_PASSWORD_FILE", value_name = "FILE", global = true, help_heading = FIRST_USER)]
+    pub admin_password_file: Option<OsString>,
+
+    /// How often a Defender must be heard, 1s to 10m [default: 30s]
+    #[arg(long, env = "CONSOLE_HEARTBEAT", value_name = "DURATION", global = true, help_heading = DEFENDERS)]
+    pub heartbeat: Option<String>,
+    /// Directory that a current install bundle is kept in, for a Defender on this host [default: off]
+    #[arg(long, env = "CONSOLE_INSTALL_BUNDLE_DIR", value_name = "DIR", global = true, help_heading = DEFENDERS)]
+    pub install_bundle_dir: Option<OsString>,
+
+    /// Least important lines that are logged: debug, info, warn or error; dependencies log at warn
+    /// [default: debug]
+    #[arg(long, env = "CONSOLE_LOG_LEVEL", value_name = "LEVEL", global = true, help_heading = LOGGING)]
+    pub log_level: Option<String>,
+    /// Shape of log lines: text or json [default: text]
+    #[arg(long, env = "CONSOLE_LOG_FORMAT", value_name = "FORMAT", global = true, help_heading = LOGGING)]
+    pub log_format: Option<String>,
+}
+
+impl Cli {
+    /// Reads arguments, the program's name first, and the environment.
+    ///
+    /// # Errors
+    /// Wrong usage, and also `--help` and `--version`: [`clap::Error::exit`] does what each needs.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut matches = Self::command().try_get_matches_from(arguments)?;
+        let unset: Vec<String> = matches
+            .ids()
+            .filter(|id| matches.value_source(id.as_str()) == Some(ValueSource::EnvVariable))
+            .filter(|id| is_empty(&matches, id.as_str()))
+            .map(ToString::to_string)
+            .collect();
+        for id in unset {
+            let _ = matches.try_clear_id(&id);
+        }
+        Self::from_arg_matches(&matches)
+    }
+}
+
+fn is_empty(matches: &clap::ArgMatches, id: &str) -> bool {
+    matches.get_raw(id).is_some_and(|mut values| values.all(|value| value.is_empty()))
+}
+
+const STORAGE: &str = "Storage";
+const LISTENERS: &str = "Listeners";
+const CERTIFICATES: &str = "Certificates";
+const FIRST_USER: &str = "First user";
+const DEFENDERS: &str = "Defenders";
+const LOGGING: &str = "Logging";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Cli {
+        Cli::read(std::iter::once(&"console").chain(arguments).map(OsString::from)).expect("good usage")
+    }
+
+    #[test]
+    fn the_command_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_stand_before_or_after_serve_or_without_it() {
+        for arguments in
+            [&["--heartbeat", "5s"][..], &["serve", "--heartbeat", "5s"], &["--heartbeat", "5s", "serve"]]
+        {
+            assert_eq!(read(arguments).serve.heartbeat.as_deref(), Some("5s"), "{arguments:?}");
+        }
+        let both = read(&["--san", "a.example", "serve", "--heartbeat=5s"]).serve;
+        assert_eq!((both.san, both.heartbeat.as_deref()), (vec!["a.example".to_owned()], Some("5s")));
+    }
+
+    #[test]
+    fn help_names_each_variable_and_groups_flags_by_topic() {
+        let help = Cli::command().render_long_help().to_string();
+        for heading in [STORAGE, LISTENERS, CERTIFICATES, FIRST_USER, DEFENDERS, LOGGING] {
+            assert!(help.contains(&format!("\n{heading}:\n")), "{heading} in {help}");
+        }
+        let settings = Cli::command();
+        for setting in settings.get_arguments().filter(|a| !matches!(a.get_id().as_str(), "help" | "version"))
+        {
+            let variable = setting.get_env().expect("each setting has a variable").to_str().expect("ASCII");
+            assert!(variable.starts_with("CONSOLE_") && help.contains(variable), "{variable}");
+        }
+    }
+
+    #[test]
+    fn certs_check_takes_a_directory() {
+        let Some(Command::Certs { command: Certs::Check { dir } }) =
+            read(&["certs", "check", "/etc"]).command
+        else {
+            panic!("the command was read as another one");
+        };
+        assert_eq!(dir, PathBuf::from("/etc"));
+        let error = Cli::read(["console", "certs", "check"].map(OsString::from)).expect_err("no directory");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

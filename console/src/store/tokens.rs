@@ -1,0 +1,62 @@
+//! Bearer tokens, as SHA-256 digests: who reads the database cannot sign in with it.
+
+use sqlx::Row as _;
+use time::OffsetDateTime;
+
+use super::users::Role;
+use super::{Store, StoreError, milliseconds};
+
+impl Store {
+    /// Keeps a token until `expires_at`, and drops those that have expired at `now`.
+    ///
+    /// # Errors
+    /// When the database fails, also when the user is gone.
+    pub async fn add_token(
+        &self,
+        sha256: &str,
+        username: &str,
+        now: OffsetDateTime,
+        expires_at: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        sqlx::query("DELETE FROM tokens WHERE expires_at <= $1")
+            .bind(milliseconds(now))
+            .execute(write.connection())
+            .await
+            .map_err(StoreError::during("dropping expired tokens"))?;
+        sqlx::query("INSERT INTO tokens (sha256, username, created_at, expires_at) VALUES ($1, $2, $3, $4)")
+            .bind(sha256)
+            .bind(username)
+            .bind(milliseconds(now))
+            .bind(milliseconds(expires_at))
+            .execute(write.connection())
+            .await
+            .map_err(StoreError::during("adding a token"))?;
+        write.commit().await
+    }
+
+    /// Name and role of the user whom a token stands for at `now`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn token(
+        &self,
+        sha256: &str,
+        now: OffsetDateTime,
+    ) -> Result<Option<(String, Role)>, StoreError> {
+        let operation = "reading a token";
+        let row = sqlx::query(
+            "SELECT users.username, users.role FROM tokens JOIN users ON users.username = tokens.username \
+             WHERE tokens.sha256 = $1 AND tokens.expires_at > $2",
+        )
+        .bind(sha256)
+        .bind(milliseconds(now))
+        .fetch_optional(self.pool())
+        .await
+        .map_err(StoreError::during(operation))?;
+        let Some(row) = row else { return Ok(None) };
+        let username = row.try_get(0).map_err(StoreError::during(operation))?;
+        let role: String = row.try_get(1).map_err(StoreError::during(operation))?;
+        Ok(Some((username, role.parse()?)))
+    }
+}
