@@ -48,13 +48,8 @@ impl Options {
     /// `None` when only help is asked for.
     fn parse(arguments: &[String]) -> Result<Option<Self>, String> {
         let mut options = Self { dir: crate::root().join("onebox"), ports: Ports::Default };
-        let mut words = arguments
-            .iter()
-            .flat_map(|word| match word.starts_with("--") {
-                true => word.splitn(2, '='),
-                false => word.splitn(1, '='),
-            })
-            .peekable();
+        let parts = |word: &str| if word.starts_with("--") { 2 } else { 1 };
+        let mut words = arguments.iter().flat_map(|word| word.splitn(parts(word), '=')).peekable();
         while let Some(word) = words.next() {
             match (word, words.peek().copied()) {
                 ("-h" | "--help", _) => return Ok(None),
