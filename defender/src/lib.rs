@@ -1,1 +1,21 @@
-//! To be written.
+//! The Defender: runs on a host, dials its Console over mutual TLS and reports.
+//!
+//! ```text
+//! cli.rs -> config.rs       flags and environment as given -> the valid configuration
+//! app.rs                    wires everything, and stops it in order
+//! start.rs, bundle.rs       what to start on: custom files, or the install bundle; waits for either
+//! link.rs                   keeps a session up: back-off, redial, make before break
+//!   dial.rs                 one attempt: TCP, TLS, WebSocket, hello, welcome
+//!   session.rs              one live session: heartbeats, reports, acknowledgements, commands
+//! outbox/                   reports not yet acknowledged, on disk
+//! report/                   what is reported, one file a kind
+//! identity.rs, status.rs    files of the data directory: who we are; how we stand
+//! cmd/                      `certs check`, `status`
+//! ```
+
+mod atomic;
+pub mod cli;
+pub mod config;
+pub mod identity;
+pub mod outbox;
+pub mod status;

@@ -1,0 +1,348 @@
+//! The command line and the environment as given; no value is judged here, see `config.rs`.
+//!
+//! Order: default < environment < flag. `defender` is `defender run`, and the flags of `run` are accepted in both
+//! places; beside the subcommand they win.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use zeroize::Zeroizing;
+
+/// What the operator asked for.
+#[derive(Debug)]
+pub enum Cli {
+    /// Judge a directory of certificates.
+    CertsCheck(PathBuf),
+    /// Run until stopped.
+    Run(Box<RunArgs>, Option<BundleText>),
+    /// Say whether the running Defender is connected.
+    Status(StatusArgs),
+}
+
+/// The content of `INSTALL_BUNDLE`, which holds a private key.
+#[derive(Clone)]
+pub struct BundleText(Zeroizing<String>);
+
+impl BundleText {
+    /// Wraps the secret.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The base64 text.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BundleText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BundleText(***)")
+    }
+}
+
+impl Cli {
+    /// Reads the arguments (the program's name first) and the environment.
+    ///
+    /// # Errors
+    /// What clap says of wrong usage; also for `--help` and `--version`, which are no failures.
+    pub fn read<I, T>(arguments: I) -> Result<Self, clap::Error>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<OsString> + Clone,
+    {
+        let matches = TopLevel::command().try_get_matches_from(arguments)?;
+        let TopLevel { run: outer, command } = TopLevel::from_arg_matches(&matches)?;
+        Ok(match command {
+            Some(Command::Certs { command: CertsCommand::Check { dir } }) => Self::CertsCheck(dir),
+            Some(Command::Status(inner)) => {
+                let given = GivenBeside(matches.subcommand_matches("status"));
+                Self::Status(StatusArgs { data_dir: given.pick("data_dir", inner.data_dir, outer.data_dir) })
+            }
+            Some(Command::Run(inner)) => {
+                let merged = inner.over(outer, &GivenBeside(matches.subcommand_matches("run")));
+                Self::Run(Box::new(merged), install_bundle()?)
+            }
+            None => Self::Run(Box::new(outer), install_bundle()?),
+        })
+    }
+}
+
+/// Default of `--data-dir`.
+pub const DATA_DIR: &str = "/var/lib/twistlock/defender";
+/// Default of `--install-bundle-dir`.
+pub const INSTALL_BUNDLE_DIR: &str = "/var/lib/twistlock/certificates";
+/// Default of `--custom-certs-dir`.
+pub const CUSTOM_CERTS_DIR: &str = "/var/lib/twistlock/custom-certificates";
+/// Default of `--custom-certs-poll`.
+pub const CUSTOM_CERTS_POLL: &str = "10s";
+/// Default of `--log-level`.
+pub const LOG_LEVEL: &str = "debug";
+/// Default of `--log-format`.
+pub const LOG_FORMAT: &str = "text";
+
+/// The flags of `run`. An empty value counts as absent.
+#[derive(Debug, Default, Args)]
+pub struct RunArgs {
+    /// Where the Console accepts Defenders: wss://HOST[:PORT]; the port is 8084 when absent. Required
+    #[arg(long, env = "WS_ADDRESS", value_name = "URL", help_heading = "Console")]
+    pub console_address: Option<String>,
+
+    /// Name expected in the Console's certificate [default: the host of the address]
+    #[arg(long, env = "DEFENDER_CONSOLE_SERVER_NAME", value_name = "NAME", help_heading = "Console")]
+    pub console_server_name: Option<String>,
+
+    /// Directory of the identity, unsent reports (at most 64 MiB) and the state for `defender status`
+    #[arg(long, env = "DEFENDER_DATA_DIR", value_name = "DIR", default_value = DATA_DIR, help_heading = "Host")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Name shown in the Console [default: the host's name]
+    #[arg(long, env = "DEFENDER_HOSTNAME", value_name = "NAME", help_heading = "Host")]
+    pub hostname: Option<String>,
+
+    /// Directory of the install bundle: defender-ca.pem, defender-client-cert.pem, defender-client-key.pem from the
+    /// Console. The variable INSTALL_BUNDLE holds the same files as one string and wins
+    #[arg(
+        long,
+        env = "DEFENDER_INSTALL_BUNDLE_DIR",
+        value_name = "DIR",
+        default_value = INSTALL_BUNDLE_DIR,
+        help_heading = "Certificates"
+    )]
+    pub install_bundle_dir: Option<PathBuf>,
+
+    /// Watched directory of custom certificates: the same three file names; a complete set wins over the bundle
+    #[arg(
+        long,
+        env = "DEFENDER_CUSTOM_CERTS_DIR",
+        value_name = "DIR",
+        default_value = CUSTOM_CERTS_DIR,
+        help_heading = "Certificates"
+    )]
+    pub custom_certs_dir: Option<PathBuf>,
+
+    /// How often certificate directories are looked at beside file events (network file systems raise none): a
+    /// whole number and ms, s, m, h or d
+    #[arg(
+        long,
+        env = "DEFENDER_CUSTOM_CERTS_POLL",
+        value_name = "DURATION",
+        default_value = CUSTOM_CERTS_POLL,
+        help_heading = "Certificates"
+    )]
+    pub custom_certs_poll: Option<String>,
+
+    /// Least important lines to log: debug, info, warn or error
+    #[arg(
+        long,
+        env = "DEFENDER_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = LOG_LEVEL,
+        help_heading = "Logging"
+    )]
+    pub log_level: Option<String>,
+
+    /// Shape of the lines on standard error: text or json
+    #[arg(
+        long,
+        env = "DEFENDER_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = LOG_FORMAT,
+        help_heading = "Logging"
+    )]
+    pub log_format: Option<String>,
+}
+
+impl RunArgs {
+    /// These, given beside the subcommand, over those given before it.
+    fn over(self, outer: Self, given: &GivenBeside<'_>) -> Self {
+        Self {
+            console_address: given.pick("console_address", self.console_address, outer.console_address),
+            console_server_name: given.pick(
+                "console_server_name",
+                self.console_server_name,
+                outer.console_server_name,
+            ),
+            data_dir: given.pick("data_dir", self.data_dir, outer.data_dir),
+            hostname: given.pick("hostname", self.hostname, outer.hostname),
+            install_bundle_dir: given.pick(
+                "install_bundle_dir",
+                self.install_bundle_dir,
+                outer.install_bundle_dir,
+            ),
+            custom_certs_dir: given.pick("custom_certs_dir", self.custom_certs_dir, outer.custom_certs_dir),
+            custom_certs_poll: given.pick(
+                "custom_certs_poll",
+                self.custom_certs_poll,
+                outer.custom_certs_poll,
+            ),
+            log_level: given.pick("log_level", self.log_level, outer.log_level),
+            log_format: given.pick("log_format", self.log_format, outer.log_format),
+        }
+    }
+}
+
+/// The flags of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Data directory of the running Defender
+    #[arg(long, env = "DEFENDER_DATA_DIR", value_name = "DIR", default_value = DATA_DIR)]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Runs on a host, dials its Console and reports.
+#[derive(Debug, Parser)]
+#[command(
+    name = "defender",
+    version,
+    after_help = "Every flag has the environment variable shown beside it; a flag wins. INSTALL_BUNDLE has no flag, \
+                  because arguments are visible to other users of the host.\nExit status: 0 done or stopped by \
+                  SIGTERM or SIGINT, 1 a failure that is logged, 2 wrong usage."
+)]
+struct TopLevel {
+    #[command(flatten)]
+    run: RunArgs,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Work on certificate files
+    Certs {
+        #[command(subcommand)]
+        command: CertsCommand,
+    },
+    /// Run until stopped; what `defender` does without a command
+    Run(RunArgs),
+    /// Say whether the running Defender is connected, and why not; exit status 0 or 1
+    Status(StatusArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum CertsCommand {
+    /// Judge a directory as the running Defender would: one line a finding; exit status 0 or 1
+    Check {
+        /// Directory to judge
+        dir: PathBuf,
+    },
+}
+
+/// Which flags stand beside the subcommand, as opposed to coming from the environment or a default.
+struct GivenBeside<'a>(Option<&'a ArgMatches>);
+
+impl GivenBeside<'_> {
+    fn pick<T>(&self, id: &str, beside: Option<T>, before: Option<T>) -> Option<T> {
+        let given = self.0.and_then(|matches| matches.value_source(id)) == Some(ValueSource::CommandLine);
+        if given { beside } else { before }
+    }
+}
+
+fn install_bundle() -> Result<Option<BundleText>, clap::Error> {
+    match std::env::var_os(INSTALL_BUNDLE).map(OsString::into_string) {
+        None => Ok(None),
+        Some(Ok(text)) if text.trim().is_empty() => Ok(None),
+        Some(Ok(text)) => Ok(Some(BundleText::new(text))),
+        Some(Err(_)) => Err(TopLevel::command().error(
+            clap::error::ErrorKind::InvalidUtf8,
+            format!("{INSTALL_BUNDLE} is not text; set it to the base64 string that the Console shows"),
+        )),
+    }
+}
+
+/// The variable that holds a bundle as one string.
+pub const INSTALL_BUNDLE: &str = "INSTALL_BUNDLE";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arguments: &[&str]) -> RunArgs {
+        match Cli::read(arguments).expect("accepted") {
+            Cli::Run(args, _) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_flags_of_run_are_accepted_before_and_beside_the_subcommand() {
+        for arguments in [
+            &["defender", "--console-address", "wss://a", "--hostname", "h"][..],
+            &["defender", "run", "--console-address", "wss://a", "--hostname", "h"],
+            &["defender", "--console-address", "wss://a", "run", "--hostname", "h"],
+            &[
+                "defender",
+                "--console-address",
+                "wss://b",
+                "run",
+                "--console-address",
+                "wss://a",
+                "--hostname=h",
+            ],
+        ] {
+            let args = run(arguments);
+            assert_eq!(args.console_address.as_deref(), Some("wss://a"), "{arguments:?}");
+            assert_eq!(args.hostname.as_deref(), Some("h"), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn status_takes_the_data_directory_in_both_places() {
+        for arguments in
+            [["defender", "status", "--data-dir", "/x"], ["defender", "--data-dir", "/x", "status"]]
+        {
+            let Cli::Status(args) = Cli::read(arguments).expect("accepted") else { panic!("not status") };
+            assert_eq!(args.data_dir, Some(PathBuf::from("/x")));
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_exit_status_2_and_help_is_0() {
+        for arguments in [
+            &["defender", "--nonsense"][..],
+            &["defender", "certs"],
+            &["defender", "certs", "check"],
+            &["defender", "fly"],
+        ] {
+            assert_eq!(Cli::read(arguments).expect_err("refused").exit_code(), 2, "{arguments:?}");
+        }
+        for arguments in [["defender", "--help"], ["defender", "--version"]] {
+            assert_eq!(Cli::read(arguments).expect_err("no run").exit_code(), 0, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_variable_and_default() {
+        let help = TopLevel::command().render_long_help().to_string();
+        for text in [
+            "WS_ADDRESS",
+            "DEFENDER_CONSOLE_SERVER_NAME",
+            "DEFENDER_DATA_DIR",
+            "DEFENDER_INSTALL_BUNDLE_DIR",
+            "INSTALL_BUNDLE",
+            "DEFENDER_CUSTOM_CERTS_DIR",
+            "DEFENDER_CUSTOM_CERTS_POLL",
+            "DEFENDER_HOSTNAME",
+            "DEFENDER_LOG_LEVEL",
+            "DEFENDER_LOG_FORMAT",
+            DATA_DIR,
+            INSTALL_BUNDLE_DIR,
+            CUSTOM_CERTS_DIR,
+            "Console:",
+            "Certificates:",
+        ] {
+            assert!(help.contains(text), "{text}\n{help}");
+        }
+    }
+
+    #[test]
+    fn the_bundle_never_shows_itself() {
+        assert_eq!(format!("{:?}", BundleText::new("secret".to_owned())), "BundleText(***)");
+    }
+}
