@@ -1,1 +1,50 @@
-//! To be written.
+//! Certificates from files to a live TLS configuration. Knows no protocol and no sockets.
+//!
+//! ```text
+//! files --disk--> RawMaterial --material--> Material --tls--> rustls config --publish--> Subscriber
+//!   ^ authority,              (pem, key,             (Live: generation, source)    (newest, for each
+//!   | generate                 certificate)                                         accept and dial)
+//!   +-- rotate <- settle <- watch, timer
+//! ```
+//!
+//! Three severities, everywhere: *unusable* material cannot exist ([`CertError`] from [`Material::parse`]);
+//! *unfit* material ([`Material::unfit`]) may start a program but never replaces what runs; *doubtful* material
+//! ([`Material::doubts`]) is taken with a warning.
+
+mod authority;
+mod certificate;
+mod channel;
+mod check;
+mod custom;
+mod disk;
+mod doubt;
+mod error;
+mod fault;
+mod fingerprint;
+mod folders;
+mod generate;
+mod key;
+mod material;
+mod pem;
+mod publish;
+mod rotate;
+mod settle;
+mod source;
+pub mod tls;
+mod watch;
+
+pub use authority::{Authority, IssueError, StoreError};
+pub use certificate::CertificateFacts;
+pub use channel::{Channel, Files};
+pub use check::{Finding, Report, Verdict, check};
+pub use custom::{CustomDir, custom_at_start};
+pub use doubt::{Doubt, Suspicion};
+pub use error::CertError;
+pub use fault::{Fault, Input, Instead};
+pub use fingerprint::Fingerprint;
+pub use generate::ClientBundle;
+pub use material::{Found, Material, RawMaterial};
+pub use publish::{Live, Subscriber};
+pub use rotate::{Outcome, Rotation};
+pub use source::Source;
+pub use watch::Watch;

@@ -1,0 +1,408 @@
+//! RawMaterial -> Material: every check on certificates is here. Dates and order are judged apart from parsing,
+//! because a start takes an expired leaf and a swap does not.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::sign::SigningKey;
+use rustls_pki_types::CertificateDer;
+use time::{Duration, OffsetDateTime};
+use zeroize::Zeroizing;
+
+use crate::certificate::{Certificate, CertificateFacts};
+use crate::channel::{Channel, Role};
+use crate::disk::Look;
+use crate::doubt::{Doubt, Suspicion};
+use crate::error::CertError;
+use crate::fault::{Fault, Input};
+use crate::fingerprint::{Fingerprint, Hasher, Part};
+use crate::{key, pem};
+
+/// The texts of a set's files, not looked into yet.
+pub struct RawMaterial {
+    pub(crate) channel: Channel,
+    pub(crate) paths: Paths,
+    pub(crate) ca: Option<Vec<u8>>,
+    pub(crate) cert: Vec<u8>,
+    pub(crate) key: Zeroizing<Vec<u8>>,
+    /// The key file's permission bits; `None` for a key that is in no file.
+    pub(crate) key_mode: Option<u32>,
+}
+
+/// Where the parts of a set come from, for messages.
+#[derive(Debug, Clone)]
+pub(crate) struct Paths {
+    pub(crate) ca: PathBuf,
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// What a directory holds for a channel.
+#[derive(Debug)]
+pub enum Found {
+    /// All files.
+    Complete(RawMaterial),
+    /// These are absent.
+    Missing(Vec<&'static str>),
+}
+
+/// A set that can be used: everything parses, the key belongs to the leaf, key and extended key usage fit the
+/// channel. Its dates are another matter: [`Material::unfit`].
+pub struct Material {
+    channel: Channel,
+    paths: Paths,
+    leaf: Certificate,
+    /// Behind the leaf.
+    intermediates: Vec<Certificate>,
+    chain: Vec<CertificateDer<'static>>,
+    cas: Vec<Certificate>,
+    ca_ders: Vec<CertificateDer<'static>>,
+    key: Arc<dyn SigningKey>,
+    fingerprint: Fingerprint,
+    /// Doubts about the files themselves, which are gone after parsing.
+    file_doubts: Vec<Doubt>,
+}
+
+impl RawMaterial {
+    /// Reads a channel's files, each of them once and whole.
+    ///
+    /// # Errors
+    /// When all files are there and one cannot be read.
+    pub fn read(channel: Channel, dir: &Path) -> Result<Found, CertError> {
+        Look::take(channel, dir).into_found()
+    }
+
+    /// A set from memory. `dir`, with the channel's file names, is what messages call it.
+    #[must_use]
+    pub fn from_files(
+        channel: Channel,
+        dir: &Path,
+        ca: Option<Vec<u8>>,
+        cert: Vec<u8>,
+        key: Zeroizing<Vec<u8>>,
+    ) -> Self {
+        Self { channel, paths: Paths::new(channel, dir), ca, cert, key, key_mode: None }
+    }
+
+    /// The identity of the content; equal for equal files.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut hasher = Hasher::new();
+        if self.channel.files().ca.is_some() {
+            hasher.add(self.ca.as_deref().map_or(Part::Missing, Part::Content));
+        }
+        hasher.add(Part::Content(&self.cert));
+        hasher.add(Part::Content(&self.key));
+        hasher.finish()
+    }
+}
+
+impl Paths {
+    /// The contract's names in `dir`.
+    pub(crate) fn new(channel: Channel, dir: &Path) -> Self {
+        let files = channel.files();
+        Self {
+            ca: dir.join(files.ca.unwrap_or_default()),
+            cert: dir.join(files.cert),
+            key: dir.join(files.key),
+        }
+    }
+}
+
+impl Material {
+    /// Looks into a set.
+    ///
+    /// # Errors
+    /// [`CertError::Ca`] and [`CertError::KeyPair`]: the set is unusable.
+    pub fn parse(raw: RawMaterial) -> Result<Self, CertError> {
+        let fingerprint = raw.fingerprint();
+        let file_doubts = file_doubts(&raw);
+        let RawMaterial { channel, paths, ca, cert, key, .. } = raw;
+        let cas = match channel.files().ca {
+            Some(_) => parse_cas(&paths.ca, &ca.unwrap_or_default())
+                .map_err(|fault| CertError::Ca { file: paths.ca.clone(), fault })?,
+            None => Vec::new(),
+        };
+        let (leaf, intermediates, key) =
+            parse_pair(channel.role(), &paths, &cert, &key).map_err(|fault| CertError::KeyPair {
+                cert: paths.cert.clone(),
+                key: paths.key.clone(),
+                fault,
+            })?;
+        let chain = [&leaf].into_iter().chain(&intermediates).map(|one| one.der().clone()).collect();
+        let ca_ders = cas.iter().map(|ca| ca.der().clone()).collect();
+        Ok(Self { channel, paths, leaf, intermediates, chain, cas, ca_ders, key, fingerprint, file_doubts })
+    }
+
+    /// The channel that it is for.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel
+    }
+
+    /// What the leaf says.
+    #[must_use]
+    pub fn leaf(&self) -> &CertificateFacts {
+        self.leaf.facts()
+    }
+
+    /// The chain as it is sent, leaf first.
+    #[must_use]
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// The CAs that the other side's certificate must come from; none for [`Channel::ConsoleHttps`].
+    #[must_use]
+    pub fn cas(&self) -> &[CertificateDer<'static>] {
+        &self.ca_ders
+    }
+
+    /// The chain as PEM text, leaf first.
+    #[must_use]
+    pub fn chain_pem(&self) -> String {
+        pem::encode_certificates(self.chain.iter().map(AsRef::as_ref))
+    }
+
+    /// The CAs as PEM text.
+    #[must_use]
+    pub fn ca_pem(&self) -> String {
+        pem::encode_certificates(self.ca_ders.iter().map(AsRef::as_ref))
+    }
+
+    /// The identity of the files' content.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The leaf's key, for `tls.rs`.
+    pub(crate) fn signing_key(&self) -> Arc<dyn SigningKey> {
+        Arc::clone(&self.key)
+    }
+
+    /// Why this set must not replace one that runs: leaf or intermediate out of its dates, a chain out of order, or
+    /// no CA that is valid.
+    #[must_use]
+    pub fn unfit(&self, now: OffsetDateTime) -> Option<CertError> {
+        self.out_of_dates(now).or_else(|| self.out_of_order()).or_else(|| self.cas_expired(now))
+    }
+
+    /// When what [`Material::unfit`] says may next change, because one of the set's dates is reached.
+    pub(crate) fn next_date(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let all =
+            [&self.leaf].into_iter().chain(&self.intermediates).chain(&self.cas).map(Certificate::facts);
+        all.flat_map(|facts| [facts.not_before, facts.not_after]).filter(|date| *date >= now).min()
+    }
+
+    fn out_of_dates(&self, now: OffsetDateTime) -> Option<CertError> {
+        let mut own = [&self.leaf].into_iter().chain(&self.intermediates);
+        let facts = own.find(|one| !one.is_valid_at(now))?.facts();
+        let (file, subject) = (self.paths.cert.clone(), facts.subject.clone());
+        Some(if facts.not_after < now {
+            CertError::Expired { file, subject, not_after: facts.not_after }
+        } else {
+            CertError::NotYetValid { file, subject, not_before: facts.not_before }
+        })
+    }
+
+    fn out_of_order(&self) -> Option<CertError> {
+        let own = [&self.leaf].into_iter().chain(&self.intermediates);
+        let (index, (one, next)) =
+            own.zip(&self.intermediates).enumerate().find(|(_, (one, next))| !one.is_issued_by(next))?;
+        Some(CertError::OutOfOrder {
+            file: self.paths.cert.clone(),
+            position: index.saturating_add(1),
+            subject: one.facts().subject.clone(),
+            next: next.facts().subject.clone(),
+        })
+    }
+
+    fn cas_expired(&self, now: OffsetDateTime) -> Option<CertError> {
+        if self.cas.iter().any(|ca| ca.is_valid_at(now)) {
+            return None;
+        }
+        let last = self.cas.iter().map(Certificate::facts).max_by_key(|facts| facts.not_after)?;
+        Some(CertError::CasExpired {
+            file: self.paths.ca.clone(),
+            subject: last.subject.clone(),
+            not_before: last.not_before,
+            not_after: last.not_after,
+        })
+    }
+
+    /// Whether one of the set's CAs issued the leaf, straight or through the chain's intermediates; also when the
+    /// channel has no CAs.
+    pub(crate) fn is_issued_by_own_cas(&self) -> bool {
+        let mut own = [&self.leaf].into_iter().chain(&self.intermediates);
+        self.cas.is_empty()
+            || own.any(|one| self.cas.iter().any(|ca| one.der() == ca.der() || one.is_issued_by(ca)))
+    }
+
+    /// What an operator should hear of, although the set is taken.
+    #[must_use]
+    pub fn doubts(&self, now: OffsetDateTime) -> Vec<Doubt> {
+        let mut doubts = self.file_doubts.clone();
+        self.doubt_leaf(now, &mut doubts);
+        self.doubt_signatures(&mut doubts);
+        self.doubt_cas(now, &mut doubts);
+        doubts
+    }
+
+    fn doubt_leaf(&self, now: OffsetDateTime, doubts: &mut Vec<Doubt>) {
+        let facts = self.leaf();
+        let subject = || facts.subject.clone();
+        let mut doubt = |suspicion| doubts.push(Doubt { file: self.paths.cert.clone(), suspicion });
+        if self.leaf.version() < 3 {
+            doubt(Suspicion::OldVersion { subject: subject(), version: self.leaf.version() });
+        }
+        if self.channel.role() == Role::Server && facts.sans.is_empty() {
+            doubt(Suspicion::NoNames { subject: subject() });
+        }
+        if self.leaf.is_valid_at(now) && facts.not_after - now < EXPIRES_SOON {
+            doubt(Suspicion::ExpiresSoon { subject: subject(), not_after: facts.not_after });
+        }
+        if !self.is_issued_by_own_cas() {
+            let ca = self.paths.ca.clone();
+            doubt(Suspicion::NotIssued { ca, subject: subject(), issuer: facts.issuer.clone() });
+        }
+    }
+
+    fn doubt_signatures(&self, doubts: &mut Vec<Doubt>) {
+        for (index, one) in [&self.leaf].into_iter().chain(&self.intermediates).enumerate() {
+            // Nobody looks at the signature of a root.
+            let Some(algorithm) = one.weak_signature().filter(|_| index == 0 || !one.is_self_issued()) else {
+                continue;
+            };
+            let (position, subject) = (index.saturating_add(1), one.facts().subject.clone());
+            let suspicion = Suspicion::WeakSignature { position, subject, algorithm };
+            doubts.push(Doubt { file: self.paths.cert.clone(), suspicion });
+        }
+    }
+
+    fn doubt_cas(&self, now: OffsetDateTime, doubts: &mut Vec<Doubt>) {
+        let some_valid = self.cas.iter().any(|ca| ca.is_valid_at(now));
+        for ca in &self.cas {
+            let CertificateFacts { subject, not_before, not_after, .. } = ca.facts().clone();
+            let mut doubt = |suspicion| doubts.push(Doubt { file: self.paths.ca.clone(), suspicion });
+            if !ca.is_ca() {
+                doubt(Suspicion::NotACa { subject: subject.clone() });
+            }
+            if some_valid && !ca.is_valid_at(now) {
+                doubt(Suspicion::CaExpired { subject, not_before, not_after });
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Material")
+            .field("channel", &self.channel)
+            .field("leaf", self.leaf())
+            .field("key", &"***")
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RawMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawMaterial")
+            .field("channel", &self.channel)
+            .field("paths", &self.paths)
+            .field("key", &"***")
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse_cas(path: &Path, bytes: &[u8]) -> Result<Vec<Certificate>, Fault> {
+    let cas = parse_certificates(path, bytes)?;
+    for (index, ca) in cas.iter().enumerate() {
+        // The same reading that TLS will do, so that building a configuration cannot fail later.
+        RootCertStore::empty().add(ca.der().clone()).map_err(|error| Fault::Anchor {
+            path: path.to_owned(),
+            position: index.saturating_add(1),
+            detail: error.to_string(),
+        })?;
+    }
+    Ok(cas)
+}
+
+type Pair = (Certificate, Vec<Certificate>, Arc<dyn SigningKey>);
+
+fn parse_pair(role: Role, paths: &Paths, cert: &[u8], key: &[u8]) -> Result<Pair, Fault> {
+    let mut chain = parse_certificates(&paths.cert, cert)?;
+    let key = key::parse(&paths.key, key)?;
+    let spki = key.public_key().map(|spki| spki.to_vec()).unwrap_or_default();
+    match chain.iter().position(|one| one.has_public_key(&spki)) {
+        Some(0) => {}
+        Some(index) => {
+            let (cert, key) = (paths.cert.clone(), paths.key.clone());
+            return Err(Fault::WrongOrder { cert, key, position: index.saturating_add(1) });
+        }
+        None => return Err(Fault::Mismatch { cert: paths.cert.clone(), key: paths.key.clone() }),
+    }
+    let leaf = chain.remove(0);
+    if !leaf.is_usable_as(role) {
+        return Err(Fault::ExtendedKeyUsage { path: paths.cert.clone(), needed: role.usage() });
+    }
+    Ok((leaf, chain, key))
+}
+
+/// The certificates of a file, at least one.
+fn parse_certificates(path: &Path, bytes: &[u8]) -> Result<Vec<Certificate>, Fault> {
+    let path = || path.to_owned();
+    let input = Input::Certificate;
+    let blocks = pem::decode(bytes).map_err(|instead| Fault::NoPem { path: path(), input, instead })?;
+    let certificates = blocks
+        .iter()
+        .filter(|block| block.is_certificate())
+        .enumerate()
+        .map(|(index, block)| {
+            Certificate::parse(&block.der).ok_or_else(|| Fault::MalformedCertificate {
+                path: path(),
+                position: index.saturating_add(1),
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    if !certificates.is_empty() {
+        Ok(certificates)
+    } else if blocks.iter().any(pem::Block::is_private_key) {
+        Err(Fault::Switched { path: path() })
+    } else {
+        Err(Fault::OtherBlocks {
+            path: path(),
+            input,
+            labels: blocks.into_iter().map(|block| block.label).collect(),
+        })
+    }
+}
+
+fn file_doubts(raw: &RawMaterial) -> Vec<Doubt> {
+    let files = [
+        (&raw.paths.ca, raw.ca.as_deref().unwrap_or_default()),
+        (&raw.paths.cert, raw.cert.as_slice()),
+        (&raw.paths.key, raw.key.as_slice()),
+    ];
+    let marked = files.into_iter().filter(|(_, bytes)| pem::has_byte_order_mark(bytes));
+    let mut doubts = marked
+        .map(|(file, _)| Doubt { file: file.clone(), suspicion: Suspicion::ByteOrderMark })
+        .collect::<Vec<_>>();
+    if raw.paths.cert != raw.paths.key
+        && pem::decode(&raw.cert).is_ok_and(|blocks| blocks.iter().any(pem::Block::is_private_key))
+    {
+        doubts.push(Doubt { file: raw.paths.cert.clone(), suspicion: Suspicion::KeyInCertificateFile });
+    }
+    if let Some(mode) = raw.key_mode.filter(|mode| mode & 0o004 != 0) {
+        doubts.push(Doubt { file: raw.paths.key.clone(), suspicion: Suspicion::KeyReadable { mode } });
+    }
+    doubts
+}
+
+/// 30 days, as the contract says.
+const EXPIRES_SOON: Duration = Duration::days(30);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! Material -> rustls configurations. The only file that builds one: versions, key exchange, client
+//! authentication and resumption are decided here.
+
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::error::CertError;
+use crate::material::Material;
+
+/// The Console's web UI and API: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, no client certificate. Tickets are made
+/// with keys of this configuration alone, so they die with it.
+///
+/// # Errors
+/// [`CertError::Tls`].
+pub fn console_https(material: &Material) -> Result<ServerConfig, CertError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(CertError::Tls)?
+        .with_no_client_auth()
+        .with_cert_resolver(identity(material));
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(CertError::Tls)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The Console's listener for Defenders: TLS 1.3 only, a client certificate of one of the material's CAs is
+/// required. Nothing is resumed, because a resumed session skips that check.
+///
+/// # Errors
+/// [`CertError::Tls`].
+pub fn console_defender(material: &Material) -> Result<ServerConfig, CertError> {
+    let provider = provider();
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(material)?), Arc::clone(&provider))
+            .build()
+            .map_err(|error| CertError::Tls(rustls::Error::General(error.to_string())))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(CertError::Tls)?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(identity(material));
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+/// A Defender's connection: TLS 1.3 only, trusts the material's CAs and nothing else, presents its certificate,
+/// resumes nothing.
+///
+/// # Errors
+/// [`CertError::Tls`].
+pub fn defender_client(material: &Material) -> Result<ClientConfig, CertError> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(CertError::Tls)?
+        .with_root_certificates(roots(material)?)
+        .with_client_cert_resolver(identity(material));
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// The one provider: aws-lc-rs, with the key exchanges that we offer, the best first. The hybrid one keeps recorded
+/// traffic safe from a future quantum computer.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
+        ..aws_lc_rs::default_provider()
+    })
+}
+
+/// Chain and key. Not through `with_single_cert`: it refuses X.509 version 1, and [`Material`] has proved already
+/// that the key belongs to the leaf.
+fn identity(material: &Material) -> Arc<SingleCertAndKey> {
+    let key = CertifiedKey::new(material.chain().to_vec(), material.signing_key());
+    Arc::new(SingleCertAndKey::from(key))
+}
+
+fn roots(material: &Material) -> Result<RootCertStore, CertError> {
+    let mut roots = RootCertStore::empty();
+    for ca in material.cas() {
+        roots.add(ca.clone()).map_err(CertError::Tls)?;
+    }
+    Ok(roots)
+}
+
+#[cfg(test)]
+mod tests;
