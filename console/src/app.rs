@@ -1,0 +1,213 @@
+//! The Console from its configuration to its end: what is opened in which order, what runs, and in what order it
+//! stops (accept no more -> tell peers -> drain until the deadline -> flush the store).
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use certs::{CustomDir, Outcome};
+use lifecycle::{Instance, Tasks, descriptors, signal};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Access;
+use crate::channels::Channels;
+use crate::config::Config;
+use crate::door::Door;
+use crate::enroll::Enrolment;
+use crate::fleet::{EventKind, Fleet};
+use crate::gateway::{Gateway, Timing};
+use crate::store::Store;
+use crate::store::writer::Writer;
+use crate::web;
+
+/// Runs the Console until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Why it cannot start, with the remedy; or that a part which it cannot do without has ended.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let descriptors = descriptors::raise_limit();
+    let _instance = Instance::take(&config.data_dir)?;
+    let names = config.server_names(&hostname());
+    let custom_dir = CustomDir::open(&config.custom_certs_dir, config.custom_certs_poll);
+    let now = OffsetDateTime::now_utc();
+    let channels = Channels::open(&config.data_dir.join("certificates"), &custom_dir, names, now)?;
+    let store = Store::open(&config.database).await?;
+    let access = Access::open(store.clone(), &config.admin).await?;
+    let sockets = Sockets::bind(&config)?;
+
+    let front = Tasks::new();
+    let back = Tasks::new();
+    let shutdown = CancellationToken::new();
+    let flush = CancellationToken::new();
+    signal::listen(&front, shutdown.clone())?;
+
+    let records = store.defenders().await?;
+    let (writer, writer_task) = Writer::new(store.clone(), &records);
+    back.spawn_critical("store writer", flush.clone(), writer_task.run(flush.clone()));
+    let fleet = Fleet::new(records, writer);
+    let enrolment = Enrolment::new(Arc::clone(&channels.authority), channels.defender.clone());
+    keep_bundle(&enrolment, config.install_bundle_dir.as_deref());
+
+    let door = Door::new(places(descriptors));
+    let ready = web::Ready::default();
+    let state = web::AppState {
+        access,
+        ca_pem: channels.authority.ca_pem().into(),
+        defender: channels.defender.clone(),
+        defender_port: sockets.defender.1.port(),
+        enrolment: enrolment.clone(),
+        fleet: fleet.clone(),
+        https: channels.https.clone(),
+        ready: ready.clone(),
+    };
+    let router = web::router(state);
+    let timing = Timing { heartbeat: config.heartbeat, grace: config.rotation_grace };
+    let defender_tls = channels.defender.clone();
+    let gateway =
+        Gateway::new(fleet.clone(), enrolment.clone(), defender_tls, timing, front.clone(), shutdown.clone());
+    front.spawn_critical(
+        "defender listener",
+        shutdown.clone(),
+        gateway.serve(sockets.defender.0, door.clone()),
+    );
+    let front_end = web::listener::FrontEnd {
+        router,
+        grace: config.rotation_grace,
+        tasks: front.clone(),
+        shutdown: shutdown.clone(),
+    };
+    let https =
+        front_end.clone().serve(sockets.https.0, channels.https.clone(), Door::new(places(descriptors)));
+    front.spawn_critical("https listener", shutdown.clone(), https);
+    if let Some((listener, address)) = sockets.http {
+        tracing::info!(http = address.to_string(), "Plain HTTP is on, for an ingress that terminates TLS");
+        front.spawn_critical("http listener", shutdown.clone(), front_end.serve_plain(listener));
+    }
+    let (outcomes, outcomes_received) = mpsc::channel(OUTCOMES);
+    channels.run(&back, &outcomes, &shutdown);
+    back.spawn(
+        "certificate events",
+        announce(outcomes_received, fleet, enrolment, config.install_bundle_dir),
+    );
+    drop(outcomes);
+
+    ready.set();
+    tracing::info!(
+        https = sockets.https.1.to_string(),
+        defender = sockets.defender.1.to_string(),
+        "Console is ready"
+    );
+    let lost = tokio::select! {
+        () = shutdown.cancelled() => false,
+        () = front.lost() => true,
+        () = back.lost() => true,
+    };
+    shutdown.cancel();
+    front.drain(DRAIN).await;
+    flush.cancel();
+    back.drain(DRAIN).await;
+    store.close().await;
+    anyhow::ensure!(!lost, "a part of the Console has ended, see above: restart the Console");
+    tracing::info!("Console stopped");
+    Ok(())
+}
+
+/// Passes rotations and refusals on to the readers of events, and keeps the bundle of the same host current.
+async fn announce(
+    mut outcomes: mpsc::Receiver<Outcome>,
+    fleet: Fleet,
+    enrolment: Enrolment,
+    bundle_dir: Option<std::path::PathBuf>,
+) {
+    while let Some(outcome) = outcomes.recv().await {
+        fleet.announce(OffsetDateTime::now_utc(), EventKind::from(outcome));
+        keep_bundle(&enrolment, bundle_dir.as_deref());
+    }
+}
+
+fn keep_bundle(enrolment: &Enrolment, dir: Option<&Path>) {
+    let Some(dir) = dir else { return };
+    if let Err(error) = enrolment.keep_bundle(dir) {
+        tracing::error!(
+            error = lifecycle::logging::error_chain(&error),
+            remedy = "make the directory of --install-bundle-dir writable for the Console",
+            "Cannot keep the install bundle"
+        );
+    }
+}
+
+/// The listening sockets with the addresses that they got; they stay open for the life of the Console.
+struct Sockets {
+    https: (TcpListener, SocketAddr),
+    defender: (TcpListener, SocketAddr),
+    http: Option<(TcpListener, SocketAddr)>,
+}
+
+impl Sockets {
+    fn bind(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            https: bind(config.https_listen, "--https-listen")?,
+            defender: bind(config.defender_listen, "--defender-listen")?,
+            http: config.http_listen.map(|address| bind(address, "--http-listen")).transpose()?,
+        })
+    }
+}
+
+/// Listens on `address`; `[::]` takes IPv4 too, and becomes `0.0.0.0` on a host without IPv6.
+fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let socket = match listen(address) {
+        Err(error) if address.ip().is_unspecified() && has_no_ipv6(&error) => {
+            listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+        }
+        other => other,
+    };
+    socket
+        .and_then(|socket| TcpListener::from_std(socket.into()))
+        .and_then(|listener| listener.local_addr().map(|bound| (listener, bound)))
+        .with_context(|| {
+            format!("listening on {address} ({flag}): give a free address, or stop the program that holds it")
+        })
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    let options = SockRef::from(&socket);
+    options.set_reuse_address(true)?;
+    options.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+fn has_no_ipv6(error: &std::io::Error) -> bool {
+    use nix::errno::Errno;
+    let unsupported = [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL];
+    unsupported.into_iter().any(|errno| std::io::Error::from(errno).raw_os_error() == error.raw_os_error())
+}
+
+fn hostname() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
+}
+
+/// Connections that may wait at one listener without having said who they are: a share of what may be open.
+fn places(descriptors: u64) -> usize {
+    usize::try_from(descriptors / 4).unwrap_or(usize::MAX).clamp(64, 8192)
+}
+
+/// The kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 65_535;
+
+/// How long peers may take to finish when the Console stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Rotations and refusals on their way to the readers of events; when it is full, a channel waits with its next.
+const OUTCOMES: usize = 64;

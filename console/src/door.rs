@@ -1,0 +1,204 @@
+//! Who may wait at a listener before having said who it is, so that strangers cannot keep friends out.
+//!
+//! Each accepted connection takes a *place*. While it sends nothing it is *silent*: when places run out, the
+//! longest silent one is shown the door. Once it speaks it waits for a *turn*, first come first served, so that
+//! a herd is handshaken one after the other instead of all at once and each too late. A peer that dawdles during
+//! its turn keeps its place but loses the turn.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// The door of one listener. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Door {
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+    silent: Arc<Mutex<Silent>>,
+}
+
+/// Connections that have sent nothing yet, oldest first.
+#[derive(Debug, Default)]
+struct Silent {
+    so_far: u64,
+    waiting: BTreeMap<u64, CancellationToken>,
+}
+
+/// The right of one connection to wait; dropped when it has said who it is, or goes.
+#[derive(Debug)]
+pub struct Place {
+    door: Door,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Why a connection was not waited for.
+#[derive(Debug, thiserror::Error)]
+pub enum SilentError {
+    /// It sent nothing, and others needed its place.
+    #[error("sent nothing while others waited")]
+    Evicted,
+    /// The connection failed.
+    #[error("connection failed")]
+    Io(#[from] io::Error),
+    /// It sent nothing for too long.
+    #[error("sent nothing for {} s", SILENCE.as_secs())]
+    TimedOut,
+}
+
+impl Door {
+    /// A door with `places`, and as many turns as the machine's processors can use.
+    #[must_use]
+    pub fn new(places: usize) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            places: Arc::new(Semaphore::new(places.max(1))),
+            turns: Arc::new(Semaphore::new(processors * TURNS_PER_PROCESSOR)),
+            silent: Arc::default(),
+        }
+    }
+
+    /// A place for the next connection. While there is none, the longest silent connection is evicted; when
+    /// nobody is silent, waits, and new connections stay in the backlog of the socket. Cancel-safe.
+    ///
+    /// # Errors
+    /// Never: the semaphore is not closed. `None` would end the accept loop.
+    pub async fn place(&self) -> Option<Place> {
+        if self.places.available_permits() == 0 {
+            self.evict_one();
+        }
+        let permit = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        Some(Place { door: self.clone(), _permit: permit })
+    }
+
+    fn evict_one(&self) {
+        if let Some((_, token)) = self.silent().waiting.pop_first() {
+            token.cancel();
+        }
+    }
+
+    fn silent(&self) -> std::sync::MutexGuard<'_, Silent> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Returns once the connection has sent its first byte.
+    ///
+    /// # Errors
+    /// [`SilentError`]: drop the connection.
+    pub async fn first_byte(&self, stream: &TcpStream) -> Result<(), SilentError> {
+        // In a herd the first bytes are there already.
+        if stream.try_io(tokio::io::Interest::READABLE, || peek_now(stream)).is_ok() {
+            return Ok(());
+        }
+        let token = CancellationToken::new();
+        let number = {
+            let mut silent = self.door.silent();
+            silent.so_far += 1;
+            let number = silent.so_far;
+            silent.waiting.insert(number, token.clone());
+            number
+        };
+        let heard = tokio::select! {
+            ready = stream.readable() => ready.map_err(SilentError::from),
+            () = token.cancelled() => Err(SilentError::Evicted),
+            () = tokio::time::sleep(SILENCE) => Err(SilentError::TimedOut),
+        };
+        self.door.silent().waiting.remove(&number);
+        heard
+    }
+
+    /// Runs `future` once it is this connection's turn.
+    pub async fn in_turn<F: Future>(&self, future: F) -> F::Output {
+        let turn = Arc::clone(&self.door.turns).acquire_owned().await;
+        tokio::pin!(future);
+        tokio::select! {
+            output = &mut future => return output,
+            () = tokio::time::sleep(TURN) => drop(turn),
+        }
+        future.await
+    }
+}
+
+/// Whether something can be read now, without taking it.
+fn peek_now(stream: &TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(stream).peek(&mut [std::mem::MaybeUninit::uninit()]).map(|_| ())
+}
+
+/// How long a connection may send nothing.
+const SILENCE: Duration = protocol::STEP_TIMEOUT;
+
+/// How long a connection holds its turn at most; a handshake with a live peer takes milliseconds.
+const TURN: Duration = Duration::from_millis(500);
+
+/// Handshakes in progress for each processor.
+const TURNS_PER_PROCESSOR: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("accepted");
+        (listener.accept().await.expect("connected").0, client)
+    }
+
+    #[tokio::test]
+    async fn the_longest_silent_connection_makes_room_for_the_next() {
+        let door = Door::new(2);
+        let (first, _first_client) = pair().await;
+        let (second, _second_client) = pair().await;
+        let first_place = door.place().await.expect("open");
+        let second_place = door.place().await.expect("open");
+        let evicted = async move {
+            let outcome = first_place.first_byte(&first).await;
+            drop(first_place);
+            outcome
+        };
+        let (outcome, third) = tokio::join!(evicted, async {
+            tokio::task::yield_now().await;
+            door.place().await
+        });
+        assert!(matches!(outcome, Err(SilentError::Evicted)));
+        assert!(third.is_some());
+        drop((second, second_place));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_speaks_is_never_evicted() {
+        let door = Door::new(1);
+        let (server, client) = pair().await;
+        client.writable().await.expect("connected");
+        client.try_write(b"x").expect("room");
+        let place = door.place().await.expect("open");
+        place.first_byte(&server).await.expect("spoke");
+        door.evict_one();
+        let next = tokio::time::timeout(Duration::from_millis(50), door.place()).await;
+        assert!(next.is_err(), "the only place is taken");
+        drop(place);
+        assert!(door.place().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_dawdles_does_not_hold_up_the_next_turn() {
+        let door = Door { turns: Arc::new(Semaphore::new(1)), ..Door::new(2) };
+        let dawdler = door.place().await.expect("open");
+        let quick = door.place().await.expect("open");
+        tokio::select! {
+            () = dawdler.in_turn(std::future::pending::<()>()) => unreachable!("it never ends"),
+            answer = async {
+                tokio::task::yield_now().await;
+                quick.in_turn(async { 7 }).await
+            } => assert_eq!(answer, 7),
+        }
+    }
+}

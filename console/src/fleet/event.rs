@@ -1,0 +1,229 @@
+//! Events of the fleet and of certificates: numbered, sent to all readers, and the newest kept for readers that
+//! come back.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use certs::Outcome;
+use protocol::message::Hello;
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::broadcast;
+use uuid::Uuid;
+
+use super::registry::Record;
+
+/// One thing that happened.
+#[derive(Debug, Clone, Serialize)]
+pub struct FleetEvent {
+    /// Rises by one with each event of this process.
+    pub revision: u64,
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    pub time: OffsetDateTime,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened. Serialises to the fields of the event's data.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum EventKind {
+    /// A new set of certificates was refused; what runs goes on.
+    CertificatesRefused {
+        /// `console-https` or `console-defender`.
+        channel: &'static str,
+        /// Why.
+        error: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A channel moved to other certificates.
+    CertificatesRotated {
+        /// `console-https` or `console-defender`.
+        channel: &'static str,
+        /// `custom` or `self-signed`.
+        source: String,
+        /// End of the leaf's validity, RFC 3339.
+        not_after: String,
+        /// SHA-256 of the leaf, hexadecimal.
+        sha256: String,
+    },
+    /// A Defender connected that was not connected before.
+    DefenderConnected(DefenderFacts),
+    /// A Defender was decommissioned.
+    DefenderDecommissioned(DefenderFacts),
+    /// The last connection of a Defender ended.
+    DefenderDisconnected {
+        /// Which.
+        #[serde(flatten)]
+        defender: DefenderFacts,
+        /// Why, in words.
+        cause: String,
+    },
+}
+
+/// Names a Defender in an event.
+#[derive(Debug, Clone, Serialize)]
+pub struct DefenderFacts {
+    /// Its identity.
+    pub id: Uuid,
+    /// Name of its host.
+    pub hostname: String,
+    /// Where it connects from.
+    pub address: String,
+}
+
+impl FleetEvent {
+    /// The type of the event in the stream, for example `defender.connected`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self.kind {
+            EventKind::CertificatesRefused { .. } => "certificates.refused",
+            EventKind::CertificatesRotated { .. } => "certificates.rotated",
+            EventKind::DefenderConnected(_) => "defender.connected",
+            EventKind::DefenderDecommissioned(_) => "defender.decommissioned",
+            EventKind::DefenderDisconnected { .. } => "defender.disconnected",
+        }
+    }
+}
+
+impl EventKind {
+    pub(super) fn connected(hello: &Hello, address: IpAddr) -> Self {
+        Self::DefenderConnected(DefenderFacts {
+            id: hello.defender.id,
+            hostname: hello.defender.hostname.clone(),
+            address: address.to_canonical().to_string(),
+        })
+    }
+
+    pub(super) fn disconnected(record: &Record, cause: &str) -> Self {
+        Self::DefenderDisconnected { defender: record.into(), cause: cause.to_owned() }
+    }
+
+    pub(super) fn decommissioned(record: &Record) -> Self {
+        Self::DefenderDecommissioned(record.into())
+    }
+}
+
+impl From<&Record> for DefenderFacts {
+    fn from(record: &Record) -> Self {
+        Self {
+            id: record.defender.id,
+            hostname: record.defender.hostname.clone(),
+            address: record.address.to_canonical().to_string(),
+        }
+    }
+}
+
+impl From<Outcome> for EventKind {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Refused { channel, error, remedy } => {
+                Self::CertificatesRefused { channel: channel.id(), error, remedy }
+            }
+            Outcome::Rotated { channel, source, not_after, sha256, .. } => Self::CertificatesRotated {
+                channel: channel.id(),
+                source: source.to_string(),
+                not_after: not_after.format(&Rfc3339).unwrap_or_default(),
+                sha256,
+            },
+        }
+    }
+}
+
+/// What a reader of events gets.
+#[derive(Debug)]
+pub struct EventStream {
+    /// Events after the one that the reader saw last, oldest first.
+    pub replay: Vec<Arc<FleetEvent>>,
+    /// Whether events were missed: the reader must take a new snapshot.
+    pub missed: bool,
+    /// The revision that a snapshot taken now belongs to, at the least.
+    pub revision: u64,
+    /// The events to come.
+    pub live: broadcast::Receiver<Arc<FleetEvent>>,
+}
+
+/// Numbers, keeps and sends events.
+#[derive(Debug)]
+pub(super) struct Events {
+    revision: u64,
+    kept: VecDeque<Arc<FleetEvent>>,
+    live: broadcast::Sender<Arc<FleetEvent>>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { revision: 0, kept: VecDeque::new(), live: broadcast::Sender::new(LIVE_EVENTS) }
+    }
+}
+
+impl Events {
+    pub(super) fn publish(&mut self, time: OffsetDateTime, kind: EventKind) {
+        self.revision += 1;
+        let event = Arc::new(FleetEvent { revision: self.revision, time, kind });
+        if self.kept.len() == KEPT_EVENTS {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(Arc::clone(&event));
+        // Nobody listening is fine.
+        let _ = self.live.send(event);
+    }
+
+    pub(super) fn since(&self, last: Option<u64>) -> EventStream {
+        let last_seen = last.unwrap_or(self.revision);
+        let replay = self.kept.iter().filter(|event| event.revision > last_seen).cloned().collect::<Vec<_>>();
+        let expected = self.revision.checked_sub(last_seen);
+        let missed = expected != u64::try_from(replay.len()).ok();
+        EventStream { replay, missed, revision: self.revision, live: self.live.subscribe() }
+    }
+}
+
+/// For readers that come back after a moment.
+const KEPT_EVENTS: usize = 1024;
+
+/// How far a live reader may fall behind before it misses events and is told so.
+const LIVE_EVENTS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> EventKind {
+        EventKind::CertificatesRefused { channel: "console-https", error: "e".into(), remedy: "r".into() }
+    }
+
+    fn events(count: u64) -> Events {
+        let mut events = Events::default();
+        (0..count).for_each(|_| events.publish(OffsetDateTime::UNIX_EPOCH, refused()));
+        events
+    }
+
+    #[test]
+    fn a_reader_that_comes_back_gets_exactly_what_it_missed() {
+        let stream = events(5).since(Some(3));
+        assert_eq!(stream.replay.iter().map(|event| event.revision).collect::<Vec<_>>(), [4, 5]);
+        assert!(!stream.missed);
+        assert!(events(5).since(None).replay.is_empty());
+    }
+
+    #[test]
+    fn a_reader_that_was_away_too_long_or_comes_from_another_process_is_told_so() {
+        let many = u64::try_from(KEPT_EVENTS).expect("small") + 10;
+        assert!(events(many).since(Some(3)).missed);
+        assert!(events(5).since(Some(99)).missed);
+    }
+
+    #[test]
+    fn the_data_of_an_event_names_time_revision_and_the_facts() {
+        let stream = events(1).since(Some(0));
+        let json = serde_json::to_value(&*stream.replay[0]).expect("JSON");
+        assert_eq!(json["revision"], 1);
+        assert_eq!(json["time"], "1970-01-01T00:00:00Z");
+        assert_eq!(json["channel"], "console-https");
+    }
+}

@@ -1,0 +1,151 @@
+//! Who is connected, what each Defender last said, and the events of it.
+//!
+//! ```text
+//! registry.rs   pure state: who is here, since when; the newest connection wins
+//! handle.rs     what the rest of the Console can say to one live session
+//! event.rs      FleetEvent: numbered, kept for late readers
+//! view.rs       a Defender as the API shows it
+//! ```
+//!
+//! A report goes session -> [`Fleet::report`] -> `store/writer.rs` (commit) -> [`SessionHandle::stored`] -> ack:
+//! nothing is acknowledged before it is on disk.
+
+mod event;
+mod handle;
+mod registry;
+mod view;
+
+pub use event::{EventKind, EventStream, FleetEvent};
+pub use handle::{Order, SessionHandle};
+pub use registry::{Arrival, Record};
+pub use view::DefenderView;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use protocol::Close;
+use protocol::message::{Hello, Report};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::store::StoreError;
+use crate::store::writer::{Writer, WriterGone};
+use event::Events;
+use registry::Registry;
+
+/// The fleet. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// State and events change together, so that every reader sees events in the order of the changes.
+    state: Mutex<State>,
+    writer: Writer,
+}
+
+#[derive(Debug)]
+struct State {
+    registry: Registry,
+    events: Events,
+}
+
+impl Fleet {
+    /// A fleet as the store knows it, nobody connected yet.
+    #[must_use]
+    pub fn new(records: Vec<Record>, writer: Writer) -> Self {
+        let state = State { registry: Registry::new(records), events: Events::default() };
+        Self { inner: Arc::new(Inner { state: Mutex::new(state), writer }) }
+    }
+
+    /// Takes in a Defender that said `hello`; an older connection of it is told to close with 4009.
+    ///
+    /// # Errors
+    /// [`Close::Decommissioned`] when the Defender is refused for good.
+    pub fn arrive(&self, hello: &Hello, address: IpAddr, now: OffsetDateTime) -> Result<Arrival, Close> {
+        let mut state = self.state();
+        let arrival = state.registry.arrive(hello, address, now)?;
+        if arrival.superseded.is_none() {
+            state.events.publish(now, EventKind::connected(hello, address));
+        }
+        drop(state);
+        if let Some(older) = &arrival.superseded {
+            older.order(Order::Close(Close::Replaced));
+        }
+        self.inner.writer.hello(arrival.record.clone());
+        Ok(arrival)
+    }
+
+    /// Notes that a session has ended; does nothing when a newer one has taken its place.
+    pub fn leave(&self, session: &SessionHandle, cause: &str, now: OffsetDateTime) {
+        let mut state = self.state();
+        let Some(record) = state.registry.leave(session) else { return };
+        let last_seen = record.last_seen;
+        state.events.publish(now, EventKind::disconnected(&record, cause));
+        drop(state);
+        self.inner.writer.seen(session.defender(), last_seen);
+    }
+
+    /// Hands a report to the store; [`SessionHandle::stored`] rises once it is on disk. Waits while the store is
+    /// behind, which slows down the peer.
+    ///
+    /// # Errors
+    /// [`WriterGone`] when the Console stops.
+    pub async fn report(&self, session: &Arc<SessionHandle>, report: Report) -> Result<(), WriterGone> {
+        self.inner.writer.report(Arc::clone(session), report, OffsetDateTime::now_utc()).await
+    }
+
+    /// Refuses a Defender from now on and closes its session with 4003. `false` when there is no such Defender.
+    ///
+    /// # Errors
+    /// When the store cannot keep it; nothing has changed then.
+    pub async fn decommission(&self, id: Uuid, now: OffsetDateTime) -> Result<bool, StoreError> {
+        if self.get(id).is_none() {
+            return Ok(false);
+        }
+        self.inner.writer.decommission(id, now).await?;
+        let mut state = self.state();
+        let Some((record, session)) = state.registry.decommission(id, now) else { return Ok(false) };
+        state.events.publish(now, EventKind::decommissioned(&record));
+        drop(state);
+        if let Some(session) = session {
+            session.order(Order::Close(Close::Decommissioned));
+        }
+        Ok(true)
+    }
+
+    /// Tells the readers of events that something happened outside the fleet: a rotation, a refusal.
+    pub fn announce(&self, now: OffsetDateTime, event: EventKind) {
+        self.state().events.publish(now, event);
+    }
+
+    /// All Defenders that are not decommissioned, in no order.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<DefenderView> {
+        self.state().registry.live().map(DefenderView::from).collect()
+    }
+
+    /// One Defender; `None` when it is unknown or decommissioned.
+    #[must_use]
+    pub fn get(&self, id: Uuid) -> Option<DefenderView> {
+        self.state().registry.get(id).map(DefenderView::from)
+    }
+
+    /// How many are connected.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.state().registry.connected()
+    }
+
+    /// The events after `last` (a revision), and those to come.
+    #[must_use]
+    pub fn events_since(&self, last: Option<u64>) -> EventStream {
+        self.state().events.since(last)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

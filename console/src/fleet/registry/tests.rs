@@ -1,0 +1,103 @@
+//! Tests of `registry.rs`: the newest connection wins, and nobody is counted twice.
+
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+use protocol::message::CertificateSource;
+use time::Duration;
+
+use super::*;
+
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn hello(id: Uuid) -> Hello {
+    Hello {
+        defender: DefenderIdentity {
+            id,
+            hostname: "web-1".to_owned(),
+            version: "0.1.0".to_owned(),
+            os: "Debian".to_owned(),
+            kernel: "6.1".to_owned(),
+            arch: "x86_64".to_owned(),
+        },
+        boot: Uuid::from_u128(7),
+        certificate: CertificateSummary {
+            source: CertificateSource::SelfSigned,
+            not_after: OffsetDateTime::UNIX_EPOCH,
+            sha256: "00".repeat(32),
+        },
+    }
+}
+
+fn arrive(registry: &mut Registry, id: u128) -> Arrival {
+    registry.arrive(&hello(Uuid::from_u128(id)), ADDRESS, OffsetDateTime::UNIX_EPOCH).expect("welcome")
+}
+
+#[test]
+fn a_newer_connection_takes_over_and_the_older_one_leaves_without_a_trace() {
+    let mut registry = Registry::default();
+    let first = arrive(&mut registry, 1);
+    let second = arrive(&mut registry, 1);
+    assert_eq!(second.superseded.map(|older| older.number()), Some(first.session.number()));
+    assert!(registry.leave(&first.session).is_none());
+    assert_eq!(registry.connected(), 1);
+    assert!(registry.leave(&second.session).is_some());
+    assert_eq!(registry.connected(), 0);
+}
+
+#[test]
+fn a_new_connection_goes_on_where_the_reports_on_disk_end() {
+    let mut registry = Registry::default();
+    let first = arrive(&mut registry, 1);
+    first.session.store_up_to(41);
+    let second = arrive(&mut registry, 1);
+    assert_eq!(second.session.stored(), 41);
+    second.session.store_up_to(42);
+    registry.leave(&second.session).expect("the live one");
+    assert_eq!(arrive(&mut registry, 1).session.stored(), 42);
+}
+
+#[test]
+fn a_decommissioned_defender_is_refused_and_no_longer_listed() {
+    let mut registry = Registry::default();
+    let arrival = arrive(&mut registry, 1);
+    let id = arrival.record.defender.id;
+    let now = OffsetDateTime::UNIX_EPOCH + Duration::DAY;
+    let (record, session) = registry.decommission(id, now).expect("known");
+    assert_eq!(record.decommissioned_at, Some(now));
+    assert_eq!(session.map(|session| session.number()), Some(arrival.session.number()));
+    assert!(registry.decommission(id, now).is_none());
+    assert!(registry.get(id).is_none() && registry.live().next().is_none());
+    for _ in 0..2 {
+        let refused = registry.arrive(&hello(id), ADDRESS, now).expect_err("refused");
+        assert_eq!(refused, Close::Decommissioned);
+    }
+    assert_eq!(registry.connected(), 0);
+}
+
+proptest! {
+    #[test]
+    fn the_count_of_connected_is_always_the_number_of_sessions(
+        steps in proptest::collection::vec((0_u8..3, 0_u128..4), 0..60)
+    ) {
+        let mut registry = Registry::default();
+        let mut sessions: Vec<Arc<SessionHandle>> = Vec::new();
+        for (step, who) in steps {
+            match step {
+                0 => {
+                    let hello = hello(Uuid::from_u128(who));
+                    let arrival = registry.arrive(&hello, ADDRESS, OffsetDateTime::UNIX_EPOCH);
+                    sessions.extend(arrival.map(|arrival| arrival.session));
+                }
+                1 => if let Some(session) = sessions.pop() {
+                    registry.leave(&session);
+                },
+                _ => {
+                    registry.decommission(Uuid::from_u128(who), OffsetDateTime::UNIX_EPOCH);
+                }
+            }
+            let live = registry.entries.values().filter(|entry| entry.session.is_some()).count();
+            prop_assert_eq!(registry.connected(), live);
+        }
+    }
+}

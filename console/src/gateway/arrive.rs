@@ -1,0 +1,244 @@
+//! One connection up to its `welcome`: TLS, upgrade and `hello`, each with its deadline, then the judgement.
+//!
+//! Everything that is refused here is refused with its own cause, in the log and to the peer.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use protocol::message::{ConsoleIdentity, Hello, Welcome};
+use protocol::{
+    Close, DecodeError, MAX_HELLO_BYTES, MAX_MESSAGE_BYTES, PATH, STEP_TIMEOUT, SUBPROTOCOL, ToConsole,
+    ToDefender, Version,
+};
+use thiserror::Error;
+use time::OffsetDateTime;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use uuid::Uuid;
+
+use super::peer;
+use super::session::{self, Session, Socket};
+use crate::door::{Place, SilentError};
+use crate::fleet::Arrival;
+
+/// Why a connection did not become a session.
+#[derive(Debug, Error)]
+enum Refusal {
+    #[error("{0:?}: {cause}", cause = .0.cause())]
+    Closed(Close),
+    #[error("hello cannot be read")]
+    Hello(#[from] DecodeError),
+    #[error("the peer went away before hello")]
+    Left,
+    #[error("waiting for the handshake")]
+    Silent(#[from] SilentError),
+    #[error("{0} took longer than {seconds} s", seconds = STEP_TIMEOUT.as_secs())]
+    TimedOut(&'static str),
+    #[error("TLS handshake")]
+    Tls(#[source] io::Error),
+    #[error("WebSocket upgrade")]
+    Upgrade(#[source] Box<WsError>),
+    #[error("WebSocket before hello")]
+    WebSocket(#[source] Box<WsError>),
+}
+
+/// A connection that has said who it is.
+struct Greeting {
+    socket: Socket,
+    hello: Hello,
+    /// The identity that its certificate was issued for.
+    identity: Option<Uuid>,
+    /// Generation of the configuration that it shook hands with.
+    generation: u64,
+}
+
+impl super::Inner {
+    /// Takes one connection as far as it goes: refused with a cause, or a session in a task of its own (a task
+    /// keeps the memory of its largest state, and a handshake is larger than a session).
+    pub(super) async fn arrive(self: Arc<Self>, stream: TcpStream, address: SocketAddr, place: Place) {
+        let greeting = tokio::select! {
+            greeting = self.greet(stream, &place) => greeting,
+            () = self.shutdown.cancelled() => return,
+        };
+        drop(place);
+        let welcomed = match greeting {
+            Ok(greeting) => self.judge(greeting, address).await,
+            Err(refusal) => Err(refusal),
+        };
+        match welcomed {
+            Ok(session) => {
+                let tasks = self.tasks.clone();
+                tasks.spawn("defender session", session.run(self));
+            }
+            Err(refusal) => tracing::debug!(
+                peer = address.to_string(),
+                error = lifecycle::logging::error_chain(&refusal),
+                "Defender connection refused"
+            ),
+        }
+    }
+
+    async fn greet(&self, stream: TcpStream, place: &Place) -> Result<Greeting, Refusal> {
+        place.first_byte(&stream).await?;
+        place.in_turn(self.shake_hands(stream)).await
+    }
+
+    async fn shake_hands(&self, stream: TcpStream) -> Result<Greeting, Refusal> {
+        // Small frames both ways: waiting to fill a packet would only add delay.
+        let _ = stream.set_nodelay(true);
+        let live = self.tls.current();
+        let accepting = TlsAcceptor::from(Arc::clone(&live.tls)).accept(stream);
+        let tls = in_time("TLS handshake", accepting).await?.map_err(Refusal::Tls)?;
+        let identity = tls.get_ref().1.peer_certificates().and_then(peer::identity);
+        let upgrading =
+            tokio_tungstenite::accept_hdr_async_with_config(tls, check_upgrade, Some(socket_limits()));
+        let mut socket = in_time("WebSocket upgrade", upgrading)
+            .await?
+            .map_err(|error| Refusal::Upgrade(Box::new(error)))?;
+        match in_time("hello", read_hello(&mut socket)).await {
+            Ok(Ok(hello)) => Ok(Greeting { socket, hello, identity, generation: live.generation }),
+            Ok(Err(refusal)) | Err(refusal) => {
+                if let Some(close) = refusal.close() {
+                    session::close(&mut socket, close).await;
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Takes the Defender in, or closes the connection with the code that says why not.
+    async fn judge(&self, greeting: Greeting, address: SocketAddr) -> Result<Session, Refusal> {
+        let Greeting { mut socket, hello, identity, generation } = greeting;
+        let verdict = self.verdict(&hello, identity, address);
+        let arrival = match verdict {
+            Ok(arrival) => arrival,
+            Err(close) => {
+                tracing::warn!(
+                    defender = hello.defender.id.to_string(),
+                    hostname = hello.defender.hostname,
+                    peer = address.to_string(),
+                    cause = close.cause(),
+                    "Defender refused"
+                );
+                session::close(&mut socket, close).await;
+                return Err(Refusal::Closed(close));
+            }
+        };
+        tracing::info!(
+            defender = hello.defender.id.to_string(),
+            hostname = hello.defender.hostname,
+            peer = address.to_string(),
+            "Defender connected"
+        );
+        let welcome = ToDefender::Welcome(Welcome {
+            console: ConsoleIdentity { version: Version::own().to_string() },
+            heartbeat_seconds: self.heartbeat.as_secs(),
+            last_seq: arrival.session.stored(),
+        });
+        let session = Session::new(socket, arrival.session, generation, self.tls.clone());
+        Ok(session.with_first(welcome))
+    }
+
+    fn verdict(&self, hello: &Hello, identity: Option<Uuid>, address: SocketAddr) -> Result<Arrival, Close> {
+        if Version::parse(&hello.defender.version).is_some_and(|version| !Version::own().serves(version)) {
+            return Err(Close::TooOld);
+        }
+        if identity.is_some_and(|identity| identity != hello.defender.id) {
+            return Err(Close::IdentityMismatch);
+        }
+        self.fleet.arrive(hello, address.ip(), OffsetDateTime::now_utc())
+    }
+}
+
+impl Refusal {
+    /// How to tell the peer, where there is a WebSocket to tell it on.
+    fn close(&self) -> Option<Close> {
+        match self {
+            Self::Closed(close) => Some(*close),
+            Self::Hello(error) => Some(error.close()),
+            Self::TimedOut(_) => Some(Close::Malformed),
+            Self::WebSocket(error) => session::close_for(error),
+            Self::Left | Self::Silent(_) | Self::Tls(_) | Self::Upgrade(_) => None,
+        }
+    }
+}
+
+async fn in_time<F: Future>(step: &'static str, future: F) -> Result<F::Output, Refusal> {
+    timeout(STEP_TIMEOUT, future).await.map_err(|_| Refusal::TimedOut(step))
+}
+
+/// Accepts the one path and subprotocol there is.
+#[expect(clippy::result_large_err, reason = "tungstenite's callback wants the response by value")]
+fn check_upgrade(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    if request.uri().path() != PATH {
+        return Err(refuse(StatusCode::NOT_FOUND, "no such path; Defenders connect to /defender/v1/connect"));
+    }
+    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let mut names = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    if !names.any(|name| name.trim() == SUBPROTOCOL) {
+        return Err(refuse(StatusCode::BAD_REQUEST, "this listener speaks the subprotocol defender.v1 only"));
+    }
+    response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    Ok(response)
+}
+
+fn refuse(status: StatusCode, why: &str) -> ErrorResponse {
+    let mut response = ErrorResponse::new(Some(format!("{why}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Buffers sized for thousands of silent peers; the default read buffer alone is 128 KiB a connection.
+fn socket_limits() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(4 * 1024)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MAX_MESSAGE_BYTES)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES))
+}
+
+/// The first message. The peer has shown a trusted certificate by now, so what it may make us read before it is
+/// refused is bounded by the larger limit; what is accepted, by the smaller.
+async fn read_hello(socket: &mut Socket) -> Result<Hello, Refusal> {
+    loop {
+        let message = match session::next(socket).await {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Err(Refusal::WebSocket(Box::new(error))),
+            None => return Err(Refusal::Left),
+        };
+        let decoded = match &message {
+            Message::Text(text) => protocol::codec::decode_text(text, MAX_HELLO_BYTES)?,
+            Message::Binary(data) => protocol::codec::decode_binary(data, MAX_HELLO_BYTES)?,
+            Message::Close(_) => return Err(Refusal::Left),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+        };
+        return match decoded {
+            ToConsole::Hello(hello) if is_sound(&hello) => Ok(hello),
+            ToConsole::Unknown => continue,
+            _ => Err(Refusal::Closed(Close::Malformed)),
+        };
+    }
+}
+
+/// Whether every text is of a length and kind that can be kept and shown.
+fn is_sound(hello: &Hello) -> bool {
+    let defender = &hello.defender;
+    let texts = [&defender.hostname, &defender.version, &defender.os, &defender.kernel, &defender.arch];
+    let digest = &hello.certificate.sha256;
+    texts.iter().all(|text| text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control))
+        && !defender.hostname.is_empty()
+        && digest.len() == 64
+        && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Longest host name, version, … in bytes; DNS names end at 253.
+const MAX_TEXT_BYTES: usize = 256;

@@ -1,0 +1,112 @@
+//! The Defender listener (8084): TCP -> mutual TLS -> WebSocket -> `hello` -> session.
+//!
+//! ```text
+//! mod.rs       the accept loop
+//! arrive.rs    one connection up to its `welcome`: handshake, upgrade, hello, each with its deadline
+//! peer.rs      client certificate -> identity
+//! session.rs   one connected Defender: heartbeat, reports, reconnect, close
+//! ```
+//!
+//! The socket stays bound for the life of the Console: a rotation only changes which configuration the next
+//! handshake takes.
+
+mod arrive;
+mod peer;
+mod session;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::Subscriber;
+use lifecycle::Tasks;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::door::Door;
+use crate::enroll::Enrolment;
+use crate::fleet::Fleet;
+
+/// What every connection needs. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    fleet: Fleet,
+    enrolment: Enrolment,
+    tls: Subscriber<ServerConfig>,
+    /// How often a Defender must be heard.
+    heartbeat: Duration,
+    /// How long sessions of an old configuration may go on.
+    grace: Duration,
+    tasks: Tasks,
+    shutdown: CancellationToken,
+}
+
+/// Settings of the gateway.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// How often a Defender must be heard.
+    pub heartbeat: Duration,
+    /// How long sessions may go on after a rotation; zero resets them at once.
+    pub grace: Duration,
+}
+
+impl Gateway {
+    /// A gateway to `fleet`; nothing runs yet.
+    #[must_use]
+    pub fn new(
+        fleet: Fleet,
+        enrolment: Enrolment,
+        tls: Subscriber<ServerConfig>,
+        timing: Timing,
+        tasks: Tasks,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let Timing { heartbeat, grace } = timing;
+        Self { inner: Arc::new(Inner { fleet, enrolment, tls, heartbeat, grace, tasks, shutdown }) }
+    }
+
+    /// Accepts connections until shutdown.
+    pub async fn serve(self, listener: TcpListener, door: Door) {
+        let shutdown = self.inner.shutdown.clone();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.accept(&listener, &door) => accepted,
+                () = shutdown.cancelled() => return,
+            };
+            let Some((stream, address, place)) = accepted else { return };
+            let gateway = self.clone();
+            self.inner.tasks.spawn("defender handshake", async move {
+                gateway.inner.arrive(stream, address, place).await;
+            });
+        }
+    }
+
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+        door: &Door,
+    ) -> Option<(TcpStream, SocketAddr, crate::door::Place)> {
+        let place = door.place().await?;
+        loop {
+            match listener.accept().await {
+                Ok((stream, address)) => return Some((stream, address, place)),
+                Err(error) => {
+                    // Out of descriptors or memory: the connection stays in the backlog, others may end soon.
+                    tracing::warn!(
+                        error = error.to_string(),
+                        "Cannot accept a Defender connection, trying again in 1 s"
+                    );
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+}
+
+const ACCEPT_RETRY: Duration = Duration::from_secs(1);

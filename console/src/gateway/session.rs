@@ -1,0 +1,290 @@
+//! One connected Defender: heartbeat, reports and their acknowledgements, the call to reconnect after a
+//! rotation, and the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::Subscriber;
+use futures_util::{SinkExt as _, StreamExt as _};
+use protocol::message::{Ack, Certificate, CertificateRequest, Reconnect, Report};
+use protocol::{Close, MAX_MESSAGE_BYTES, MISSED_HEARTBEATS, Payload, ToConsole, ToDefender};
+use rustls::ServerConfig;
+use time::OffsetDateTime;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::server::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+
+use super::Inner;
+use crate::fleet::{Order, SessionHandle};
+
+/// The WebSocket of one Defender.
+pub(super) type Socket = WebSocketStream<TlsStream<TcpStream>>;
+
+/// One connected Defender.
+pub(super) struct Session {
+    socket: Socket,
+    handle: Arc<SessionHandle>,
+    /// Generation of the configuration that the peer shook hands with, or was last told of.
+    generation: u64,
+    tls: Subscriber<ServerConfig>,
+    /// Sent before anything else.
+    first: Option<Box<ToDefender>>,
+    /// The highest report number that was acknowledged on this connection.
+    acked: u64,
+    /// Heartbeats that went unanswered so far.
+    unanswered: u32,
+    /// When the grace after a rotation ends.
+    deadline: Option<Instant>,
+}
+
+/// Why a session ends.
+enum End {
+    /// The peer closed, or its connection broke.
+    Gone(String),
+    /// Nothing was heard for too long.
+    Silent,
+    /// We close, with this code.
+    Us(Close),
+}
+
+impl Session {
+    pub(super) fn new(
+        socket: Socket,
+        handle: Arc<SessionHandle>,
+        generation: u64,
+        tls: Subscriber<ServerConfig>,
+    ) -> Self {
+        let acked = handle.stored();
+        Self { socket, handle, generation, tls, first: None, acked, unanswered: 0, deadline: None }
+    }
+
+    pub(super) fn with_first(mut self, message: ToDefender) -> Self {
+        self.first = Some(Box::new(message));
+        self
+    }
+
+    /// Serves the Defender until either side ends it, and says so to the fleet.
+    pub(super) async fn run(mut self, gateway: Arc<Inner>) {
+        let end = match self.talk(&gateway).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        gateway.fleet.leave(&self.handle, &end.cause(), OffsetDateTime::now_utc());
+        tracing::info!(
+            defender = self.handle.defender().to_string(),
+            cause = end.cause(),
+            "Defender session ended"
+        );
+        if let End::Us(code) = end {
+            close(&mut self.socket, code).await;
+        }
+    }
+
+    async fn talk(&mut self, gateway: &Inner) -> Result<std::convert::Infallible, End> {
+        if let Some(first) = self.first.take() {
+            self.send(gateway, &first).await?;
+        }
+        // Sessions that began together do not all beat together.
+        let mut beat = Instant::now() + gateway.heartbeat.mul_f64(0.5 + lifecycle::random::share() / 2.0);
+        loop {
+            let deadline = self.deadline.unwrap_or_else(|| Instant::now() + FAR);
+            tokio::select! {
+                message = next(&mut self.socket) => self.hear(gateway, message).await?,
+                () = self.handle.woken() => self.follow_orders(gateway).await?,
+                () = sleep_until(beat) => {
+                    beat = Instant::now() + gateway.heartbeat;
+                    self.beat(gateway).await?;
+                }
+                live = self.tls.changed() => match live {
+                    Some(live) if live.generation != self.generation => self.ask_to_reconnect(gateway).await?,
+                    Some(_) => {}
+                    None => return Err(End::Us(Close::Restart)),
+                },
+                () = sleep_until(deadline), if self.deadline.is_some() => return Err(End::Us(Close::Restart)),
+                () = gateway.shutdown.cancelled() => return Err(End::Us(Close::Restart)),
+            }
+        }
+    }
+
+    async fn hear(&mut self, gateway: &Inner, message: Option<Result<Message, WsError>>) -> Result<(), End> {
+        let message = match message {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => {
+                return Err(close_for(&error).map_or_else(|| End::Gone(error.to_string()), End::Us));
+            }
+            None => return Err(End::Gone("connection closed".to_owned())),
+        };
+        self.unanswered = 0;
+        self.handle.hear(OffsetDateTime::now_utc());
+        let decoded = match &message {
+            Message::Text(text) => protocol::codec::decode_text(text, MAX_MESSAGE_BYTES),
+            Message::Binary(data) => protocol::codec::decode_binary(data, MAX_MESSAGE_BYTES),
+            Message::Close(frame) => {
+                let code = frame.as_ref().map_or(1005, |frame| u16::from(frame.code));
+                return Err(End::Gone(format!("closed by the Defender with code {code}")));
+            }
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
+        };
+        match decoded.map_err(|error| End::Us(error.close()))? {
+            ToConsole::CertificateRequest(request) => self.certify(gateway, &request).await,
+            ToConsole::Hello(_) => Err(End::Us(Close::Malformed)),
+            ToConsole::Report(report) => self.report(gateway, report).await,
+            ToConsole::Result(_) | ToConsole::Unknown => Ok(()),
+        }
+    }
+
+    async fn report(&mut self, gateway: &Inner, report: Report) -> Result<(), End> {
+        let kind_is_sound =
+            (1..=MAX_KIND_BYTES).contains(&report.kind.len()) && !report.kind.chars().any(char::is_control);
+        if !kind_is_sound || i64::try_from(report.seq).is_err() {
+            return Err(End::Us(Close::Malformed));
+        }
+        if report.seq <= self.handle.stored() {
+            return self.send(gateway, &ToDefender::Ack(Ack { seq: report.seq })).await;
+        }
+        gateway.fleet.report(&self.handle, report).await.map_err(|_| End::Us(Close::Restart))
+    }
+
+    async fn certify(&mut self, gateway: &Inner, request: &CertificateRequest) -> Result<(), End> {
+        let answer = match gateway.enrolment.sign(&request.csr, self.handle.defender()) {
+            Ok((chain, ca)) => Certificate::Issued { chain, ca },
+            Err(error) => Certificate::Refused { error: lifecycle::logging::error_chain(&error) },
+        };
+        self.send(gateway, &ToDefender::Certificate(answer)).await
+    }
+
+    /// Acknowledges what has reached the disk, and closes when somebody asked for it.
+    async fn follow_orders(&mut self, gateway: &Inner) -> Result<(), End> {
+        if let Some(Order::Close(code)) = self.handle.ordered() {
+            return Err(End::Us(code));
+        }
+        let stored = self.handle.stored();
+        if stored > self.acked {
+            self.acked = stored;
+            self.send(gateway, &ToDefender::Ack(Ack { seq: stored })).await?;
+        }
+        Ok(())
+    }
+
+    async fn beat(&mut self, gateway: &Inner) -> Result<(), End> {
+        if self.unanswered >= MISSED_HEARTBEATS {
+            return Err(End::Silent);
+        }
+        self.unanswered += 1;
+        self.write(gateway, Message::Ping(Vec::new().into())).await
+    }
+
+    /// After a rotation: the peer connects anew within a spread that grows with the fleet, and this connection
+    /// ends with the grace at the latest.
+    async fn ask_to_reconnect(&mut self, gateway: &Inner) -> Result<(), End> {
+        if gateway.grace.is_zero() {
+            return Err(End::Us(Close::Restart));
+        }
+        self.generation = self.tls.current().generation;
+        self.deadline.get_or_insert_with(|| Instant::now() + gateway.grace);
+        let reconnect = Reconnect {
+            reason: "the Console's certificates were rotated".to_owned(),
+            spread_seconds: spread_seconds(gateway.fleet.connected(), gateway.grace),
+        };
+        self.send(gateway, &ToDefender::Reconnect(reconnect)).await
+    }
+
+    async fn send(&mut self, gateway: &Inner, message: &ToDefender) -> Result<(), End> {
+        let payload = protocol::encode(message).map_err(|error| End::Gone(error.to_string()))?;
+        let message = match payload {
+            Payload::Binary(data) => Message::Binary(data.into()),
+            Payload::Text(text) => Message::Text(text.into()),
+        };
+        self.write(gateway, message).await
+    }
+
+    /// A peer that does not read for two heartbeats is as gone as one that does not answer.
+    async fn write(&mut self, gateway: &Inner, message: Message) -> Result<(), End> {
+        match timeout(gateway.heartbeat * MISSED_HEARTBEATS, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(End::Gone(error.to_string())),
+            Err(_) => Err(End::Silent),
+        }
+    }
+}
+
+impl End {
+    fn cause(&self) -> String {
+        match self {
+            Self::Gone(cause) => cause.clone(),
+            Self::Silent => "two heartbeats in a row went unanswered".to_owned(),
+            Self::Us(code) => code.cause().to_owned(),
+        }
+    }
+}
+
+/// The next frame. Cancel-safe.
+pub(super) async fn next(socket: &mut Socket) -> Option<Result<Message, WsError>> {
+    socket.next().await
+}
+
+/// The code that answers what a peer did wrong; `None` when the connection is simply broken.
+pub(super) fn close_for(error: &WsError) -> Option<Close> {
+    match error {
+        WsError::Capacity(CapacityError::MessageTooLong { .. }) => Some(Close::TooBig),
+        WsError::Utf8(_) => Some(Close::Malformed),
+        _ => None,
+    }
+}
+
+/// Closes with a code and waits a moment for the answer. What the peer is still sending is read and dropped: a
+/// socket closed with unread data in it is reset, and the peer would never see the code.
+pub(super) async fn close(socket: &mut Socket, close: Close) {
+    let frame = CloseFrame { code: close.code().into(), reason: close.cause().into() };
+    let farewell = async {
+        socket.close(Some(frame)).await.ok()?;
+        while let Some(Ok(_)) = next(socket).await {}
+        let stream = socket.get_mut();
+        if close == Close::TooBig {
+            // The rest of the message is still on its way, and is no frame that could be read.
+            let mut rest = vec![0; 16 * 1024];
+            while let Ok(Ok(1..)) = timeout(PAUSE, stream.read(&mut rest)).await {}
+        }
+        stream.shutdown().await.ok()
+    };
+    let _ = timeout(FAREWELL, farewell).await;
+}
+
+/// Reconnects of a fleet are spread so that about [`RECONNECTS_PER_SECOND`] arrive, within half the grace.
+fn spread_seconds(connected: usize, grace: Duration) -> u64 {
+    let wanted = u64::try_from(connected / RECONNECTS_PER_SECOND).unwrap_or(u64::MAX);
+    wanted.min(grace.as_secs() / 2)
+}
+
+/// What two processors shake hands with while they still serve the rest.
+const RECONNECTS_PER_SECOND: usize = 500;
+
+/// Longest name of a report kind, in bytes.
+const MAX_KIND_BYTES: usize = 64;
+
+/// How long a peer may take to answer a close.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A pause after which a peer is taken to have sent all of a message.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Further away than any deadline.
+const FAR: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spread_grows_with_the_fleet_and_stays_within_half_the_grace() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(spread_seconds(1, minute), 0);
+        assert_eq!(spread_seconds(9_500, minute), 19);
+        assert_eq!(spread_seconds(100_000, minute), 30);
+    }
+}
