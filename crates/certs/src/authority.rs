@@ -1,94 +1,367 @@
-//! The Console's own CA and server certificates on disk.
+//! The Console's own CA and server certificates on disk. A damaged store is an error: a new CA in its place would cut
+//! every Defender off.
+//!
+//! ```text
+//! <data-dir>/certificates/   0700   made beside it, whole, then renamed into place
+//!   ca.pem  ca-key.pem       0600   written once
+//!   console.pem              0600   leaf, CA and key in one file, so that no crash can mix two pairs
+//!   defender-server.pem      0600   leaf and key
+//! ```
 
-use std::path::Path;
+use std::fmt;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rcgen::{Issuer, KeyPair};
 use thiserror::Error;
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
+use crate::certificate::Certificate;
 use crate::channel::Channel;
-use crate::generate::ClientBundle;
-use crate::material::Material;
+use crate::disk::{self, FileState};
+use crate::error::show;
+use crate::generate::{self, ClientBundle, Dates, Generated, IssueError};
+use crate::material::{Material, Paths, RawMaterial};
+use crate::{key, pem};
 
-/// The Console's own CA.
-#[derive(Debug)]
-pub struct Authority;
+/// The Console's own CA, opened.
+pub struct Authority {
+    dir: PathBuf,
+    ca_pem: String,
+    certificate: Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
 
 /// Why the store cannot be used.
 #[derive(Debug, Error)]
-pub enum StoreError {}
-
-/// Why a certificate was not issued.
-#[derive(Debug, Error)]
-pub enum IssueError {}
+#[non_exhaustive]
+pub enum StoreError {
+    /// The CA is incomplete or damaged. Nothing was changed.
+    #[error("the Console's own CA is damaged: {}: {cause}", file.display())]
+    Ca {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A certificate could not be made.
+    #[error("issuing a certificate for {}", file.display())]
+    Issue {
+        /// Where it was to be kept.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: IssueError,
+    },
+    /// A server certificate is damaged. Nothing was changed.
+    #[error("the Console's own server certificate is damaged: {}: {cause}", file.display())]
+    Leaf {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The channel has no server certificate.
+    #[error("{0} is not a server")]
+    NotAServer(Channel),
+    /// The system refuses to read or write.
+    #[error("{action} {}", path.display())]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+}
 
 impl StoreError {
-    /// What to do about it.
+    /// What to do about it, in one sentence.
     #[must_use]
     pub fn remedy(&self) -> String {
-        unimplemented!()
+        match self {
+            Self::Ca { file, .. } => {
+                let folder = show(file.parent().unwrap_or(file));
+                format!(
+                    "restore {folder} from a backup; if there is none, delete it: a new CA is made, and every Defender needs a new install bundle"
+                )
+            }
+            Self::Issue { .. } => "correct the names of the certificate".to_owned(),
+            Self::Leaf { file, .. } => format!("delete {}: it is issued anew at the next start", show(file)),
+            Self::NotAServer(_) => "ask for a server's channel".to_owned(),
+            Self::System { path, .. } => {
+                format!("make {} a place that the user of this program may read and write", show(path))
+            }
+        }
     }
 }
 
 impl Authority {
-    /// Opens.
+    /// Opens the CA in `dir`, or makes it if there is no such folder or it is empty. `dir` belongs to this process:
+    /// the caller holds the data directory.
     ///
     /// # Errors
-    /// Store.
-    pub fn open_or_create(_dir: &Path, _now: OffsetDateTime) -> Result<Self, StoreError> {
-        unimplemented!()
+    /// [`StoreError::Ca`] when `dir` holds anything but an intact CA, [`StoreError::System`].
+    pub fn open_or_create(dir: &Path, now: OffsetDateTime) -> Result<Self, StoreError> {
+        let left_over = disk::unfinished(dir);
+        disk::remove_if_there(&left_over).map_err(|source| system("removing", &left_over, source))?;
+        if is_absent_or_empty(dir)? {
+            Self::create(dir, now)?;
+        }
+        Self::open(dir)
     }
-    /// PEM.
+
+    /// The CA's certificate.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
-        unimplemented!()
+        &self.ca_pem
     }
-    /// Hex.
+
+    /// SHA-256 of the CA's certificate, in hexadecimal.
     #[must_use]
     pub fn ca_sha256(&self) -> String {
-        unimplemented!()
+        self.certificate.facts().sha256.clone()
     }
-    /// Expiry of the CA.
+
+    /// When the CA expires.
     #[must_use]
     pub fn not_after(&self) -> OffsetDateTime {
-        unimplemented!()
+        self.certificate.facts().not_after
     }
-    /// Server certificate of `channel`.
+
+    /// The certificate of one of the Console's listeners for `names`. The one on disk is kept to the byte; it is
+    /// issued anew when there is none, when the names are others, or when less than a third of its life is left.
     ///
     /// # Errors
-    /// Store.
+    /// [`StoreError`]; a damaged one on disk is not replaced.
     pub fn server_material(
         &self,
-        _channel: Channel,
-        _sans: &[String],
-        _now: OffsetDateTime,
+        channel: Channel,
+        names: &[String],
+        now: OffsetDateTime,
     ) -> Result<Material, StoreError> {
-        unimplemented!()
+        let path = self.dir.join(server_file(channel)?);
+        match disk::read_file(&path) {
+            FileState::Content { bytes, .. } => {
+                let material = self.read_server(channel, &path, bytes)?;
+                if has_names(&material, names) && is_fresh(&material, now) {
+                    return Ok(material);
+                }
+            }
+            FileState::Missing => {}
+            FileState::Unusable(fault) => {
+                return Err(StoreError::Leaf { file: path, cause: fault.to_string() });
+            }
+        }
+        self.issue_server(channel, &path, names, now)
     }
-    /// Client certificate.
+
+    /// A certificate with its key, for a Defender's install bundle. `identity`, a UUID, is what the Console knows the
+    /// Defender by.
     ///
     /// # Errors
-    /// Issue.
+    /// [`IssueError`].
     pub fn issue_client(
         &self,
-        _identity: Option<&str>,
-        _common_name: &str,
-        _life: Duration,
-        _now: OffsetDateTime,
+        identity: Option<&str>,
+        common_name: &str,
+        life: Duration,
+        now: OffsetDateTime,
     ) -> Result<ClientBundle, IssueError> {
-        unimplemented!()
+        generate::client(&self.issuer, common_name, identity, self.dates(now, life))
     }
-    /// Signs a request.
+
+    /// A certificate for the key of a request (PEM), which stays with whoever made it. Returns the chain as PEM.
     ///
     /// # Errors
-    /// Issue.
+    /// [`IssueError`].
     pub fn sign_request(
         &self,
-        _csr_pem: &str,
-        _identity: &str,
-        _life: Duration,
-        _now: OffsetDateTime,
+        csr_pem: &str,
+        identity: &str,
+        life: Duration,
+        now: OffsetDateTime,
     ) -> Result<String, IssueError> {
-        unimplemented!()
+        generate::client_for_request(&self.issuer, csr_pem, identity, self.dates(now, life))
+    }
+
+    /// No longer than the CA, as long as the CA itself is valid.
+    fn dates(&self, now: OffsetDateTime, life: Duration) -> Dates {
+        let life = time::Duration::try_from(life).unwrap_or(time::Duration::MAX);
+        let dates = Dates::starting(now, life);
+        if self.not_after() > now { dates.until(self.not_after()) } else { dates }
+    }
+
+    fn create(dir: &Path, now: OffsetDateTime) -> Result<(), StoreError> {
+        let issue = |source| StoreError::Issue { file: dir.join(CA_FILE), source };
+        let Generated { cert_pem, key_pem } =
+            generate::authority(Dates::starting(now, CA_LIFE)).map_err(issue)?;
+        let new = disk::unfinished(dir);
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        disk::make_folder(&new)
+            .and_then(|()| disk::write_new(&new.join(CA_KEY_FILE), key_pem.as_bytes()))
+            .and_then(|()| disk::write_new(&new.join(CA_FILE), cert_pem.as_bytes()))
+            .and_then(|()| disk::sync_folder(&new))
+            .and_then(|()| fs::rename(&new, dir))
+            .and_then(|()| disk::sync_folder(parent))
+            .map_err(|source| system("creating", dir, source))
+    }
+
+    fn open(dir: &Path) -> Result<Self, StoreError> {
+        for name in [CONSOLE_FILE, DEFENDER_FILE] {
+            let left_over = disk::unfinished(&dir.join(name));
+            disk::remove_if_there(&left_over).map_err(|source| system("removing", &left_over, source))?;
+        }
+        let (ca_path, key_path) = (dir.join(CA_FILE), dir.join(CA_KEY_FILE));
+        let ca = read_part(&ca_path)?;
+        let key = read_part(&key_path)?;
+        let damaged = |file: &Path, cause: String| StoreError::Ca { file: file.to_owned(), cause };
+        let certificate = one_certificate(&ca).map_err(|cause| damaged(&ca_path, cause))?;
+        let text = str::from_utf8(&key).map_err(|error| damaged(&key_path, error.to_string()))?;
+        key::parse(&key_path, &key).map_err(|fault| damaged(&key_path, fault.to_string()))?;
+        let key = KeyPair::from_pem(text).map_err(|error| damaged(&key_path, error.to_string()))?;
+        if !certificate.has_public_key(&rcgen::PublicKeyData::subject_public_key_info(&key)) {
+            return Err(damaged(&key_path, format!("the key does not belong to {CA_FILE}")));
+        }
+        let issuer = Issuer::from_ca_cert_der(certificate.der(), key)
+            .map_err(|error| damaged(&ca_path, error.to_string()))?;
+        let ca_pem = pem::encode_certificates([certificate.der().as_ref()]);
+        Ok(Self { dir: dir.to_owned(), ca_pem, certificate, issuer })
+    }
+
+    /// Leaf and key from one file.
+    fn read_server(
+        &self,
+        channel: Channel,
+        path: &Path,
+        bytes: Zeroizing<Vec<u8>>,
+    ) -> Result<Material, StoreError> {
+        let damaged = |cause: String| StoreError::Leaf { file: path.to_owned(), cause };
+        let material = self.parse_server(channel, path, bytes).map_err(damaged)?;
+        if !material.is_issued_by(&self.certificate) {
+            return Err(damaged(format!("it was not issued by {}", show(&self.dir.join(CA_FILE)))));
+        }
+        Ok(material)
+    }
+
+    fn parse_server(
+        &self,
+        channel: Channel,
+        path: &Path,
+        bytes: Zeroizing<Vec<u8>>,
+    ) -> Result<Material, String> {
+        let paths = Paths { ca: self.dir.join(CA_FILE), cert: path.to_owned(), key: path.to_owned() };
+        let ca = channel.files().ca.map(|_| self.ca_pem.clone().into_bytes());
+        let raw = RawMaterial { channel, paths, ca, cert: bytes.to_vec(), key: bytes, key_mode: None };
+        Material::parse(raw).map_err(crate::CertError::into_cause)
+    }
+
+    fn issue_server(
+        &self,
+        channel: Channel,
+        path: &Path,
+        names: &[String],
+        now: OffsetDateTime,
+    ) -> Result<Material, StoreError> {
+        let issue = |source| StoreError::Issue { file: path.to_owned(), source };
+        let dates = self.dates(now, SERVER_LIFE);
+        let Generated { cert_pem, key_pem } = generate::server(&self.issuer, names, dates).map_err(issue)?;
+        // With room for all of it, because a text that grows leaves copies of the key behind.
+        let room = cert_pem.len() + self.ca_pem.len() + key_pem.len();
+        let mut text = Zeroizing::new(String::with_capacity(room));
+        text.push_str(&cert_pem);
+        if channel == Channel::ConsoleHttps {
+            // So that a client can pin the CA by its fingerprint at the first handshake.
+            text.push_str(&self.ca_pem);
+        }
+        text.push_str(&key_pem);
+        disk::replace(path, text.as_bytes()).map_err(|source| system("writing", path, source))?;
+        let bytes = Zeroizing::new(text.as_bytes().to_vec());
+        self.read_server(channel, path, bytes)
     }
 }
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority").field("dir", &self.dir).field("ca", self.certificate.facts()).finish()
+    }
+}
+
+fn is_absent_or_empty(dir: &Path) -> Result<bool, StoreError> {
+    match fs::read_dir(dir) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(source) => Err(system("reading", dir, source)),
+    }
+}
+
+fn read_part(path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let cause = match disk::read_file(path) {
+        FileState::Content { bytes, .. } => return Ok(bytes),
+        FileState::Missing => "it is missing, although its folder is not empty".to_owned(),
+        FileState::Unusable(fault) => fault.to_string(),
+    };
+    Err(StoreError::Ca { file: path.to_owned(), cause })
+}
+
+fn one_certificate(bytes: &[u8]) -> Result<Certificate, String> {
+    let blocks = pem::decode(bytes).map_err(|instead| format!("it {instead}"))?;
+    let [block] = blocks.as_slice() else { return Err("it holds more than one PEM block".to_owned()) };
+    let certificate = Certificate::parse(&block.der).ok_or("it is a malformed certificate")?;
+    if !certificate.is_ca() || !certificate.is_issued_by(&certificate) {
+        return Err("its certificate is not that of a CA, or its signature is wrong".to_owned());
+    }
+    Ok(certificate)
+}
+
+fn server_file(channel: Channel) -> Result<&'static str, StoreError> {
+    match channel {
+        Channel::ConsoleDefender => Ok(DEFENDER_FILE),
+        Channel::ConsoleHttps => Ok(CONSOLE_FILE),
+        Channel::Defender => Err(StoreError::NotAServer(channel)),
+    }
+}
+
+/// Whether the leaf has exactly these names, in any order.
+fn has_names(material: &Material, names: &[String]) -> bool {
+    let sorted = |names: &[String]| {
+        // An address may be written in several ways.
+        let one = |name: &String| {
+            name.parse::<std::net::IpAddr>().map_or_else(|_| name.clone(), |ip| ip.to_string())
+        };
+        let mut names = names.iter().map(one).collect::<Vec<_>>();
+        names.sort();
+        names.dedup();
+        names
+    };
+    sorted(&material.leaf().sans) == sorted(names)
+}
+
+/// Whether the leaf is valid and has a third of its life left.
+fn is_fresh(material: &Material, now: OffsetDateTime) -> bool {
+    let facts = material.leaf();
+    facts.not_before <= now && facts.not_after - now >= (facts.not_after - facts.not_before) / 3
+}
+
+fn system(action: &'static str, path: &Path, source: io::Error) -> StoreError {
+    StoreError::System { action, path: path.to_owned(), source }
+}
+
+const CA_FILE: &str = "ca.pem";
+const CA_KEY_FILE: &str = "ca-key.pem";
+const CONSOLE_FILE: &str = "console.pem";
+const DEFENDER_FILE: &str = "defender-server.pem";
+
+/// Three years.
+const CA_LIFE: time::Duration = time::Duration::days(3 * 365 + 1);
+
+/// As long as browsers accept.
+const SERVER_LIFE: Duration = Duration::from_secs(398 * 24 * 60 * 60);
+
+#[cfg(test)]
+mod tests;

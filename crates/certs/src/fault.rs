@@ -1,7 +1,7 @@
 //! What can be wrong inside the files of a set, each with a text and a remedy of its own. Where Go's `crypto/tls`
 //! has a text for it, that text comes first, because runbooks search for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -204,6 +204,29 @@ impl Input {
 }
 
 impl Fault {
+    /// The file to mend first.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Anchor { path, .. }
+            | Self::CertificateInKeyFile { path }
+            | Self::Encrypted { path }
+            | Self::ExtendedKeyUsage { path, .. }
+            | Self::Irregular { path, .. }
+            | Self::MalformedCertificate { path, .. }
+            | Self::MalformedKey { path }
+            | Self::Mismatch { key: path, .. }
+            | Self::NoPem { path, .. }
+            | Self::Open { path, .. }
+            | Self::OtherBlocks { path, .. }
+            | Self::RefusedKey { path, .. }
+            | Self::SeveralKeys { path, .. }
+            | Self::Switched { path }
+            | Self::TooBig { path }
+            | Self::WrongOrder { cert: path, .. } => path,
+        }
+    }
+
     /// What to do about it, in one sentence.
     #[must_use]
     pub fn remedy(&self) -> String {
@@ -273,7 +296,7 @@ impl Fault {
     }
 }
 
-fn no_pem_remedy(path: &std::path::Path, input: Input, instead: Instead) -> String {
+fn no_pem_remedy(path: &Path, input: Input, instead: Instead) -> String {
     let path = show(path);
     let converter = match input {
         Input::Certificate => "openssl x509",

@@ -1,8 +1,18 @@
-//! Own CA and leaves; pure: names, dates and lifetimes in, PEM out.
+//! Own CA, leaves and requests; pure but for the randomness in keys and serials: names and dates in, PEM out. What is
+//! kept on disk is in `authority.rs`.
 
 use std::fmt;
+use std::net::IpAddr;
 
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+};
+use thiserror::Error;
+use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
+
+use crate::fingerprint::hex;
 
 /// A client certificate with its key, for an install bundle.
 pub struct ClientBundle {
@@ -12,8 +22,186 @@ pub struct ClientBundle {
     pub key_pem: Zeroizing<String>,
 }
 
+/// Why a certificate was not issued.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// The library failed.
+    #[error("generating a certificate")]
+    Generate(#[source] rcgen::Error),
+    /// A name that cannot stand in a certificate.
+    #[error("{0:?} is no DNS name, address or identity that a certificate can hold")]
+    Name(String),
+    /// The request cannot be read, or its signature does not fit its key.
+    #[error("reading the certificate request")]
+    Request(#[source] rcgen::Error),
+}
+
+/// From when to when a certificate is valid.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dates {
+    pub(crate) not_before: OffsetDateTime,
+    pub(crate) not_after: OffsetDateTime,
+}
+
+/// A certificate and its key.
+pub(crate) struct Generated {
+    pub(crate) cert_pem: String,
+    pub(crate) key_pem: Zeroizing<String>,
+}
+
+impl Dates {
+    /// From an hour before `now`, for clocks that are behind, to `life` after it.
+    pub(crate) fn starting(now: OffsetDateTime, life: Duration) -> Self {
+        // Certificates count in seconds.
+        let now = now.replace_nanosecond(0).unwrap_or(now);
+        let not_after = now.checked_add(life).unwrap_or(LAST_DATE).min(LAST_DATE);
+        Self { not_before: now - BACK_DATED, not_after }
+    }
+
+    /// The same, but not beyond `end`.
+    pub(crate) fn until(self, end: OffsetDateTime) -> Self {
+        Self { not_after: self.not_after.min(end), ..self }
+    }
+}
+
+/// A CA with a subject that no other has.
+pub(crate) fn authority(dates: Dates) -> Result<Generated, IssueError> {
+    let mark = hex(&random::<8>()?).to_uppercase();
+    let mut params = params(&format!("Garrison CA {mark}"), dates)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = KeyPair::generate().map_err(IssueError::Generate)?;
+    let certificate = params.self_signed(&key).map_err(IssueError::Generate)?;
+    Ok(Generated { cert_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
+}
+
+/// A server's leaf for DNS names (also with a wildcard) and addresses.
+pub(crate) fn server(
+    issuer: &Issuer<'_, KeyPair>,
+    names: &[String],
+    dates: Dates,
+) -> Result<Generated, IssueError> {
+    let common_name = names.iter().find(|name| name.len() <= COMMON_NAME_MAX);
+    let mut params = params(common_name.map_or("Garrison Console", String::as_str), dates)?;
+    params.subject_alt_names = names.iter().map(|name| subject_alt_name(name)).collect::<Result<_, _>>()?;
+    leaf(params, ExtendedKeyUsagePurpose::ServerAuth, issuer)
+}
+
+/// A client's leaf; `identity` becomes the URI `urn:uuid:IDENTITY`.
+pub(crate) fn client(
+    issuer: &Issuer<'_, KeyPair>,
+    common_name: &str,
+    identity: Option<&str>,
+    dates: Dates,
+) -> Result<ClientBundle, IssueError> {
+    let params = client_params(common_name, identity, dates)?;
+    let Generated { cert_pem, key_pem } = leaf(params, ExtendedKeyUsagePurpose::ClientAuth, issuer)?;
+    Ok(ClientBundle { cert_pem, key_pem })
+}
+
+/// A client's leaf for the key of a request. Of what the request asks for, nothing but the key is taken.
+pub(crate) fn client_for_request(
+    issuer: &Issuer<'_, KeyPair>,
+    csr_pem: &str,
+    identity: &str,
+    dates: Dates,
+) -> Result<String, IssueError> {
+    let request = CertificateSigningRequestParams::from_pem(csr_pem).map_err(IssueError::Request)?;
+    let mut params = client_params(identity, Some(identity), dates)?;
+    finish_leaf(&mut params, ExtendedKeyUsagePurpose::ClientAuth);
+    Ok(params.signed_by(&request.public_key, issuer).map_err(IssueError::Generate)?.pem())
+}
+
+fn client_params(
+    common_name: &str,
+    identity: Option<&str>,
+    dates: Dates,
+) -> Result<CertificateParams, IssueError> {
+    let mut params = params(common_name, dates)?;
+    if let Some(identity) = identity {
+        let is_word =
+            !identity.is_empty() && identity.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let uri = format!("urn:uuid:{identity}").try_into();
+        let uri = uri.ok().filter(|_| is_word).ok_or_else(|| IssueError::Name(identity.to_owned()))?;
+        params.subject_alt_names.push(SanType::URI(uri));
+    }
+    Ok(params)
+}
+
+fn leaf(
+    mut params: CertificateParams,
+    usage: ExtendedKeyUsagePurpose,
+    issuer: &Issuer<'_, KeyPair>,
+) -> Result<Generated, IssueError> {
+    finish_leaf(&mut params, usage);
+    let key = KeyPair::generate().map_err(IssueError::Generate)?;
+    let certificate = params.signed_by(&key, issuer).map_err(IssueError::Generate)?;
+    Ok(Generated { cert_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
+}
+
+fn finish_leaf(params: &mut CertificateParams, usage: ExtendedKeyUsagePurpose) {
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![usage];
+}
+
+/// What every certificate of ours has: rcgen's own defaults expire in 4096 and name nobody.
+fn params(common_name: &str, dates: Dates) -> Result<CertificateParams, IssueError> {
+    let mut params = CertificateParams::default();
+    let mut name = DistinguishedName::new();
+    name.push(DnType::OrganizationName, "Garrison");
+    let common_name = common_name.chars().take(COMMON_NAME_MAX).collect::<String>();
+    name.push(DnType::CommonName, common_name);
+    params.distinguished_name = name;
+    (params.not_before, params.not_after) = (dates.not_before, dates.not_after);
+    params.use_authority_key_identifier_extension = true;
+    let mut serial = random::<16>()?;
+    // Positive, and never shorter than the others.
+    serial[0] = (serial[0] & 0x7f) | 0x40;
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    Ok(params)
+}
+
+fn subject_alt_name(name: &str) -> Result<SanType, IssueError> {
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return Ok(SanType::IpAddress(address));
+    }
+    let wrong = || IssueError::Name(name.to_owned());
+    let labels = name.strip_prefix("*.").unwrap_or(name);
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    if name.len() > DNS_NAME_MAX || !labels.split('.').all(is_label) {
+        return Err(wrong());
+    }
+    Ok(SanType::DnsName(name.try_into().map_err(|_| wrong())?))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], IssueError> {
+    let mut bytes = [0; N];
+    let filled = aws_lc_rs::rand::fill(&mut bytes);
+    filled.map_err(|_| IssueError::Generate(rcgen::Error::RingUnspecified))?;
+    Ok(bytes)
+}
+
 impl fmt::Debug for ClientBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBundle").field("cert_pem", &self.cert_pem).field("key_pem", &"***").finish()
     }
 }
+
+/// For clocks that are behind ours.
+const BACK_DATED: Duration = Duration::HOUR;
+
+/// The last date that X.509 can say.
+const LAST_DATE: OffsetDateTime = time::macros::datetime!(9999-12-31 23:59:59 UTC);
+
+/// X.509 allows no more characters in a common name.
+const COMMON_NAME_MAX: usize = 64;
+
+/// DNS allows no more.
+const DNS_NAME_MAX: usize = 253;
+
+#[cfg(test)]
+mod tests;

@@ -241,6 +241,11 @@ impl Material {
             || own.any(|one| self.cas.iter().any(|ca| one.der() == ca.der() || one.is_issued_by(ca)))
     }
 
+    /// Whether `ca` itself issued the leaf.
+    pub(crate) fn is_issued_by(&self, ca: &Certificate) -> bool {
+        self.leaf.is_issued_by(ca)
+    }
+
     /// What an operator should hear of, although the set is taken.
     #[must_use]
     pub fn doubts(&self, now: OffsetDateTime) -> Vec<Doubt> {
