@@ -1,1 +1,45 @@
-//! To be written.
+//! The harness of the system tests and of the benchmarks: it starts the two real programs and talks to them
+//! from outside, by what the contract promises and nothing else.
+//!
+//! ```text
+//! program.rs     a child process: its log lines, signals, its end
+//! console.rs     TestConsole: a Console in a directory of its own, on free ports
+//! defender.rs    TestDefender: a Defender beside it
+//! api.rs         the HTTPS API, and its event stream
+//! tls.rs         TLS dials that say what they saw: certificate, version, key exchange
+//! wire.rs        the Defender protocol by hand: anything can be sent, valid or hostile
+//! openssl.rs     certificates made by the `openssl` program, which this project did not write
+//! place.rs       the manners in which files come into a watched directory
+//! eventually.rs  waiting for a condition, with a deadline
+//! ```
+
+pub mod api;
+pub mod console;
+pub mod defender;
+pub mod eventually;
+pub mod openssl;
+pub mod place;
+pub mod program;
+pub mod tls;
+pub mod wire;
+
+pub use api::Api;
+pub use console::TestConsole;
+pub use defender::TestDefender;
+pub use eventually::{eventually, holds};
+pub use openssl::{OpensslPki, PemSet};
+pub use place::Channel;
+pub use program::Program;
+pub use tls::Dialer;
+pub use wire::{Identity, Wire};
+
+/// Long enough for anything that should happen, also on a busy machine.
+pub const SOON: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Raises the limit of open files as far as the system allows.
+pub fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}

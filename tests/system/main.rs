@@ -1,1 +1,33 @@
-fn main() {}
+//! System tests: the two real programs, certificates made by `openssl`, one module per behaviour.
+//!
+//! ```text
+//! start_table.rs    what a channel starts on (contract section 2)
+//! bad_input.rs      every kind of bad file, at start and while running
+//! rotation.rs       a changed set is taken; nothing else is disturbed
+//! manners.rs        copies, renames, links, exchanged directories
+//! under_load.rs     fifty rotations under a connect loop
+//! sessions.rs       hello, reports, heartbeats, close codes (contract section 4)
+//! limits.rs         TLS versions, sizes, time-outs, floods
+//! reconnect.rs      what a Defender does when its Console or its connection goes
+//! crash.rs          kill -9 of either side
+//! api.rs, events.rs the HTTPS API and its event stream (contract section 5)
+//! certs_check.rs, status.rs, shutdown.rs, log_lines.rs
+//! stage.rs          a Console and a Defender that all three channels can be tried on
+//! ```
+
+mod api;
+mod bad_input;
+mod certs_check;
+mod crash;
+mod events;
+mod limits;
+mod log_lines;
+mod manners;
+mod reconnect;
+mod rotation;
+mod sessions;
+mod shutdown;
+mod stage;
+mod start_table;
+mod status;
+mod under_load;

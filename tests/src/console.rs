@@ -1,0 +1,261 @@
+//! A Console in a directory of its own, on free ports.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::place::{Files, Manner, write};
+use crate::program::binary;
+use crate::{Api, Program, SOON};
+
+/// A Console to be started.
+pub struct ConsoleSetup {
+    dir: TempDir,
+    flags: Vec<(String, String)>,
+    variables: Vec<(String, String)>,
+    user: Option<u32>,
+}
+
+/// A running Console. Everything it has is below [`TestConsole::dir`].
+pub struct TestConsole {
+    setup: ConsoleSetup,
+    program: Program,
+    earlier: Vec<Program>,
+    /// Port of the HTTPS listener.
+    pub https: u16,
+    /// Port of the Defender listener.
+    pub defenders: u16,
+}
+
+/// A program that has ended.
+pub struct Ended {
+    /// How.
+    pub status: ExitStatus,
+    /// What it logged.
+    pub program: Program,
+}
+
+impl Ended {
+    /// Exit status.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+}
+
+impl ConsoleSetup {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("garrison-console-").tempdir().expect("a directory");
+        std::fs::create_dir(dir.path().join("custom")).expect("a directory");
+        write(&dir.path().join("password"), PASSWORD.as_bytes());
+        Self { dir, flags: Vec::new(), variables: Vec::new(), user: None }
+            .flag("--heartbeat", "5s")
+            .flag("--custom-certs-poll", "250ms")
+    }
+
+    /// One flag more, or another value for one.
+    #[must_use]
+    pub fn flag(mut self, flag: &str, value: &str) -> Self {
+        self.flags.retain(|(name, _)| name != flag);
+        self.flags.push((flag.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// An environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Without the custom certificates directory.
+    #[must_use]
+    pub fn without_custom_dir(self) -> Self {
+        std::fs::remove_dir_all(self.custom_dir()).expect("ours");
+        self
+    }
+
+    /// With these files in the custom certificates directory.
+    #[must_use]
+    pub fn custom(self, files: &Files) -> Self {
+        Manner::InPlace.place(&self.custom_dir(), files);
+        self
+    }
+
+    /// Runs as another user, who then owns all of the directory.
+    #[must_use]
+    pub fn as_user(mut self, user: u32) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    /// The directory of everything.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The custom certificates directory.
+    pub fn custom_dir(&self) -> PathBuf {
+        self.dir.path().join("custom")
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(self) -> TestConsole {
+        let program = self.spawn();
+        let ready = program.line("Console is ready").await;
+        let port = |name: &str| {
+            let address = ready.split(' ').find_map(|field| field.strip_prefix(name)).expect("an address");
+            address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port")
+        };
+        let (https, defenders) = (port("https="), port("defender="));
+        let setup = self
+            .flag("--https-listen", &format!("[::]:{https}"))
+            .flag("--defender-listen", &format!("[::]:{defenders}"));
+        TestConsole { setup, program, earlier: Vec::new(), https, defenders }
+    }
+
+    /// Starts it and waits for its end: for what must not start.
+    pub async fn start_in_vain(&self) -> Ended {
+        let mut program = self.spawn();
+        let status = program.exit(SOON).await;
+        Ended { status, program }
+    }
+
+    fn spawn(&self) -> Program {
+        let mut command = match self.user {
+            Some(user) => other_user(user, &binary("console"), self.dir.path()),
+            None => Command::new(binary("console")),
+        };
+        let path = |name: &str| self.dir.path().join(name);
+        let defaults = [
+            ("--data-dir", path("data")),
+            ("--custom-certs-dir", path("custom")),
+            ("--admin-password-file", path("password")),
+            ("--https-listen", "[::]:0".into()),
+            ("--defender-listen", "[::]:0".into()),
+        ];
+        for (flag, value) in defaults {
+            if !self.flags.iter().any(|(given, _)| given == flag) {
+                command.arg(flag).arg(value);
+            }
+        }
+        // An empty value leaves the flag out.
+        for (flag, value) in self.flags.iter().filter(|(_, value)| !value.is_empty()) {
+            command.arg(flag).arg(value);
+        }
+        command.envs(self.variables.iter().cloned());
+        Program::start("console", command)
+    }
+}
+
+impl TestConsole {
+    /// A Console to be started, with an empty custom certificates directory, an administrator, a heartbeat of
+    /// 5 s and a poll interval of 250 ms.
+    pub fn setup() -> ConsoleSetup {
+        ConsoleSetup::new()
+    }
+
+    /// A running Console with defaults.
+    pub async fn start() -> Self {
+        Self::setup().start().await
+    }
+
+    /// The process that runs now.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The process that runs now.
+    pub fn program_mut(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// The directory of everything.
+    pub fn dir(&self) -> &Path {
+        self.setup.dir()
+    }
+
+    /// The custom certificates directory.
+    pub fn custom_dir(&self) -> PathBuf {
+        self.setup.custom_dir()
+    }
+
+    /// Address of the Defender listener.
+    pub fn address(&self) -> String {
+        format!("wss://localhost:{}", self.defenders)
+    }
+
+    /// The API, as the administrator.
+    pub async fn api(&self) -> Api {
+        Api::sign_in(self.https, "admin", PASSWORD).await
+    }
+
+    /// Kills it with SIGKILL and starts it again on the same data and ports.
+    pub async fn kill_and_restart(&mut self) {
+        self.program.kill();
+        self.start_again().await;
+    }
+
+    /// Stops it in good order and starts it again on the same data and ports.
+    pub async fn restart(&mut self) {
+        self.program.signal(Signal::SIGTERM);
+        assert!(self.program.exit(SOON).await.success());
+        self.start_again().await;
+    }
+
+    /// Starts it again after it has ended.
+    pub async fn start_again(&mut self) {
+        let before = std::mem::replace(&mut self.program, self.setup.spawn());
+        self.earlier.push(before);
+        self.program.line("Console is ready").await;
+    }
+
+    /// Starts it again after it has ended, and waits for its end: for what must not start.
+    pub async fn start_again_in_vain(&self) -> Ended {
+        self.setup.start_in_vain().await
+    }
+
+    /// Changes the flags of the next start.
+    pub fn set_flag(&mut self, flag: &str, value: &str) {
+        self.setup.flags.retain(|(name, _)| name != flag);
+        self.setup.flags.push((flag.to_owned(), value.to_owned()));
+    }
+}
+
+impl Drop for TestConsole {
+    fn drop(&mut self) {
+        let logs = self.earlier.iter().chain([&self.program]).flat_map(Program::lines);
+        assert_no_secrets("console", logs, &[PASSWORD]);
+    }
+}
+
+/// No key and none of `secrets` is in a log.
+///
+/// # Panics
+/// When one is, unless the test has failed anyway.
+pub(crate) fn assert_no_secrets(name: &str, log: impl Iterator<Item = String>, secrets: &[&str]) {
+    if std::thread::panicking() {
+        return;
+    }
+    for line in log {
+        let told = secrets.iter().chain(&["PRIVATE KEY"]).find(|secret| line.contains(**secret));
+        assert!(told.is_none(), "{name} has logged a secret: {line}");
+    }
+}
+
+/// A command that runs as another user, who gets everything in `dir` and a copy of the program in it: the build
+/// directory may be closed to others.
+fn other_user(user: u32, program: &Path, dir: &Path) -> Command {
+    use std::os::unix::process::CommandExt as _;
+    let own = dir.join("program");
+    std::fs::copy(program, &own).expect("copying the program");
+    let status = Command::new("chown").arg("-R").arg(user.to_string()).arg(dir).status();
+    assert!(status.is_ok_and(|status| status.success()), "chown");
+    let mut command = Command::new(own);
+    command.uid(user).gid(user);
+    command
+}
+
+/// The administrator's.
+pub const PASSWORD: &str = "correct horse battery staple 42";

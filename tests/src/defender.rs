@@ -1,0 +1,197 @@
+//! A Defender in a directory of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::console::{Ended, assert_no_secrets};
+use crate::place::{Files, Manner};
+use crate::program::{binary, run};
+use crate::{Channel, Identity, Program, SOON, TestConsole};
+
+/// A Defender to be started.
+pub struct DefenderSetup {
+    dir: TempDir,
+    flags: Vec<(String, String)>,
+    variables: Vec<(String, String)>,
+}
+
+/// A running Defender. Everything it has is below [`TestDefender::dir`].
+pub struct TestDefender {
+    setup: DefenderSetup,
+    program: Program,
+    earlier: Vec<Program>,
+}
+
+impl DefenderSetup {
+    /// One flag more, or another value for one.
+    #[must_use]
+    pub fn flag(mut self, flag: &str, value: &str) -> Self {
+        self.flags.retain(|(name, _)| name != flag);
+        self.flags.push((flag.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// An environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Without the custom certificates directory.
+    #[must_use]
+    pub fn without_custom_dir(self) -> Self {
+        std::fs::remove_dir_all(self.custom_dir()).expect("ours");
+        self
+    }
+
+    /// With these files in the custom certificates directory.
+    #[must_use]
+    pub fn custom(self, files: &Files) -> Self {
+        Manner::InPlace.place(&self.custom_dir(), files);
+        self
+    }
+
+    /// With an install bundle in its directory.
+    #[must_use]
+    pub fn bundle(self, bundle: &Identity) -> Self {
+        Manner::InPlace.place(&self.bundle_dir(), &Channel::Defender.files(&bundle.to_set()));
+        self
+    }
+
+    /// The directory of everything.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The custom certificates directory.
+    pub fn custom_dir(&self) -> PathBuf {
+        self.dir.path().join("custom")
+    }
+
+    /// The directory of the install bundle.
+    pub fn bundle_dir(&self) -> PathBuf {
+        self.dir.path().join("bundle")
+    }
+
+    /// Starts it.
+    pub fn start(self) -> TestDefender {
+        let program = self.spawn();
+        TestDefender { setup: self, program, earlier: Vec::new() }
+    }
+
+    /// Starts it and waits until it is connected.
+    pub async fn connect(self) -> TestDefender {
+        let defender = self.start();
+        defender.program.line("Connected to Console").await;
+        defender
+    }
+
+    /// Starts it and waits for its end: for what must not start.
+    pub async fn start_in_vain(&self) -> Ended {
+        let mut program = self.spawn();
+        let status = program.exit(SOON).await;
+        Ended { status, program }
+    }
+
+    fn spawn(&self) -> Program {
+        let mut command = Command::new(binary("defender"));
+        let path = |name: &str| self.dir.path().join(name);
+        let defaults = [
+            ("--data-dir", path("data")),
+            ("--custom-certs-dir", path("custom")),
+            ("--install-bundle-dir", path("bundle")),
+        ];
+        for (flag, value) in defaults {
+            if !self.flags.iter().any(|(given, _)| given == flag) {
+                command.arg(flag).arg(value);
+            }
+        }
+        for (flag, value) in &self.flags {
+            command.arg(flag).arg(value);
+        }
+        command.envs(self.variables.iter().cloned());
+        Program::start("defender", command)
+    }
+}
+
+impl TestDefender {
+    /// A Defender to be started, with empty directories for custom certificates and for an install bundle.
+    pub fn setup(console_address: &str) -> DefenderSetup {
+        let dir = tempfile::Builder::new().prefix("garrison-defender-").tempdir().expect("a directory");
+        for name in ["custom", "bundle"] {
+            std::fs::create_dir(dir.path().join(name)).expect("a directory");
+        }
+        DefenderSetup { dir, flags: Vec::new(), variables: Vec::new() }
+            .flag("--console-address", console_address)
+            .flag("--custom-certs-poll", "250ms")
+    }
+
+    /// A Defender of this Console, with an install bundle, connected.
+    pub async fn of(console: &TestConsole) -> Self {
+        let bundle = console.api().await.bundle().await;
+        Self::setup(&console.address()).bundle(&bundle).connect().await
+    }
+
+    /// The process that runs now.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The process that runs now.
+    pub fn program_mut(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// The directory of everything.
+    pub fn dir(&self) -> &Path {
+        self.setup.dir()
+    }
+
+    /// The custom certificates directory.
+    pub fn custom_dir(&self) -> PathBuf {
+        self.setup.custom_dir()
+    }
+
+    /// The directory of the install bundle.
+    pub fn bundle_dir(&self) -> PathBuf {
+        self.setup.bundle_dir()
+    }
+
+    /// `defender status`: its exit status and what it says.
+    pub fn status(&self) -> (Option<i32>, String) {
+        let data = self.dir().join("data");
+        let output = run(binary("defender"), &["status", "--data-dir", &data.to_string_lossy()]);
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Kills it with SIGKILL and starts it again on the same data.
+    pub async fn kill_and_restart(&mut self) {
+        self.program.kill();
+        self.start_again();
+        self.program.line("Connected to Console").await;
+    }
+
+    /// Stops it in good order.
+    pub async fn stop(&mut self) {
+        self.program.signal(Signal::SIGTERM);
+        assert_eq!(self.program.exit(SOON).await.code(), Some(0));
+    }
+
+    /// Starts it again after it has ended.
+    pub fn start_again(&mut self) {
+        let before = std::mem::replace(&mut self.program, self.setup.spawn());
+        self.earlier.push(before);
+    }
+}
+
+impl Drop for TestDefender {
+    fn drop(&mut self) {
+        let logs = self.earlier.iter().chain([&self.program]).flat_map(Program::lines);
+        assert_no_secrets("defender", logs, &[]);
+    }
+}
