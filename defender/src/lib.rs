@@ -7,15 +7,28 @@
 //! link.rs                   keeps a session up: back-off, redial, make before break
 //!   dial.rs                 one attempt: TCP, TLS, WebSocket, hello, welcome
 //!   session.rs              one live session: heartbeats, reports, acknowledgements, commands
+//!   frame.rs                messages <-> WebSocket frames
 //! outbox/                   reports not yet acknowledged, on disk
 //! report/                   what is reported, one file a kind
 //! identity.rs, status.rs    files of the data directory: who we are; how we stand
+//! atomic.rs                 files written whole or not at all
 //! cmd/                      `certs check`, `status`
 //! ```
 
+pub mod app;
 mod atomic;
+pub mod bundle;
 pub mod cli;
+pub mod cmd;
 pub mod config;
+pub mod dial;
+#[cfg(test)]
+mod fake;
+mod frame;
 pub mod identity;
+pub mod link;
 pub mod outbox;
+pub mod report;
+pub mod session;
+pub mod start;
 pub mod status;

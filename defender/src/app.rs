@@ -1,0 +1,162 @@
+//! All wiring, and the order of start and stop.
+//!
+//! Start: data directory, identity, certificates (waiting for them if need be), outbox, link. Stop: sessions close
+//! with 1000, tasks return within five seconds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use certs::{Channel, CustomDir, Outcome, Rotation};
+use lifecycle::{Instance, Tasks, random, signal};
+use rustls::ClientConfig;
+use time::OffsetDateTime;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::dial::Target;
+use crate::identity;
+use crate::link::Link;
+use crate::outbox::{Limits, Outbox};
+use crate::report::{self, host};
+use crate::start::{self, Foundation, Sources, StartError};
+use crate::status::{self, Board};
+
+/// Runs a Defender until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Whatever keeps it from starting, and the loss of a task that it cannot do without. Nothing of it is logged yet.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let (tasks, shutdown) = (Tasks::new(), CancellationToken::new());
+    signal::listen(&tasks, shutdown.clone()).context("listening for signals")?;
+    run_until(config, tasks, shutdown).await
+}
+
+/// Runs a Defender until `shutdown`.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_until(config: Config, tasks: Tasks, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let instance = Instance::take(&config.data_dir)?;
+    let id = identity::open(&config.data_dir)?;
+    let address = config.console.configured();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), defender = %id, address, "Defender starts");
+    let board = Board::new(address, OffsetDateTime::now_utc());
+    let keep = status::keep(board.clone(), config.data_dir.clone(), shutdown.clone());
+    tasks.spawn_critical("status", shutdown.clone(), keep);
+
+    let custom = CustomDir::open(&config.custom_certs_dir, config.custom_certs_poll);
+    let sources = Sources {
+        custom: &custom,
+        bundle_dir: &config.install_bundle_dir,
+        bundle: config.install_bundle.as_ref(),
+        poll: config.custom_certs_poll,
+    };
+    let found = start::find(&sources, &board, &shutdown).await;
+    let is_lost = match found {
+        Ok(Some(foundation)) => {
+            begin(&config, id, &custom, foundation, board, &tasks, &shutdown)?;
+            tokio::select! {
+                () = shutdown.cancelled() => false,
+                () = tasks.lost() => true,
+            }
+        }
+        Ok(None) => false,
+        Err(error) => {
+            shutdown.cancel();
+            return Err(error.into());
+        }
+    };
+    shutdown.cancel();
+    tasks.drain(STOP_TIMEOUT).await;
+    drop(instance);
+    if is_lost {
+        bail!("a task that the program cannot do without has ended");
+    }
+    tracing::info!("Defender stopped");
+    Ok(())
+}
+
+/// Starts the tasks.
+fn begin(
+    config: &Config,
+    id: Uuid,
+    custom: &CustomDir,
+    foundation: Foundation,
+    board: Board,
+    tasks: &Tasks,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let outbox = Outbox::open(&config.data_dir.join(OUTBOX), Limits::default(), tasks, shutdown.clone())?;
+    let (bundle, fallback) = watch::channel(foundation.fallback);
+    let (certificates, rotation) = Rotation::<ClientConfig>::start(
+        Channel::Defender,
+        custom,
+        foundation.custom,
+        fallback,
+        certs::tls::defender_client,
+    )
+    .map_err(StartError::Custom)?;
+
+    let (outcomes, outcomes_receiver) = mpsc::channel(OUTCOMES);
+    tasks.spawn_critical("rotation", shutdown.clone(), rotation.run(outcomes, shutdown.clone()));
+    if config.install_bundle.is_none() {
+        let (dir, poll) = (config.install_bundle_dir.clone(), config.custom_certs_poll);
+        let stop = shutdown.clone();
+        tasks.spawn("bundle", async move { start::follow_bundle(&dir, poll, bundle, stop).await });
+    } else {
+        // The string does not change while the program runs; the channel stays open for its reader.
+        let stop = shutdown.clone();
+        tasks.spawn("bundle", async move {
+            stop.cancelled_owned().await;
+            drop(bundle)
+        });
+    }
+
+    let source = host::Source {
+        hostname: config.hostname.clone(),
+        custom_dir: config.custom_certs_dir.clone(),
+        custom_watched: custom.is_watched(),
+    };
+    let identity = host::look(&source).identity(id);
+    let look_now = Arc::new(Notify::new());
+    tasks.spawn("outcomes", pass_on(outcomes_receiver, Arc::clone(&look_now), board.clone()));
+    let (welcomed, welcomed_receiver) = watch::channel(false);
+    let reports = report::run(outbox.clone(), source, welcomed_receiver, look_now, shutdown.clone());
+    tasks.spawn_critical("reports", shutdown.clone(), reports);
+
+    let link = Link {
+        target: Target { address: config.console.clone(), server_name: config.server_name.clone() },
+        certificates,
+        identity,
+        boot: Uuid::new_v4(),
+        outbox,
+        board,
+        welcomed,
+        tasks: tasks.clone(),
+        share: random::share,
+    };
+    tasks.spawn_critical("link", shutdown.clone(), link.run(shutdown.clone()));
+    Ok(())
+}
+
+/// Each change of certificates, taken or refused, is worth a look at the facts. Ends with the rotation.
+async fn pass_on(mut outcomes: mpsc::Receiver<Outcome>, look_now: Arc<Notify>, board: Board) {
+    while let Some(outcome) = outcomes.recv().await {
+        if let Outcome::Refused { error, remedy, .. } = outcome {
+            board.fault(format!("custom certificates refused: {error}; {remedy}"), OffsetDateTime::now_utc());
+        }
+        look_now.notify_one();
+    }
+}
+
+/// Directory of the unsent reports, in the data directory.
+const OUTBOX: &str = "outbox";
+
+/// How long a stop may take.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many outcomes may wait; the rotation waits when it is full.
+const OUTCOMES: usize = 16;

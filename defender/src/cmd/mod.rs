@@ -1,0 +1,4 @@
+//! The commands that are not `run`, one file each.
+
+pub mod certs_check;
+pub mod status;

@@ -1,0 +1,165 @@
+//! One attempt to reach the Console: addresses, TCP, TLS, WebSocket, `hello`, `welcome`.
+//!
+//! It has succeeded only when `welcome` was read: a TLS 1.3 client is done before the server has judged its
+//! certificate, so a refusal arrives with the first read. Why an attempt failed is in `dial/error.rs`; what comes
+//! after, in `session.rs`; when to try, in `link.rs`.
+
+mod error;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use protocol::message::{Hello, Welcome};
+use protocol::{MAX_HELLO_BYTES, MAX_MESSAGE_BYTES, PATH, STEP_TIMEOUT, SUBPROTOCOL, ToConsole, ToDefender};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+pub use error::{Answer, DialError, Step};
+
+use crate::config::ConsoleAddress;
+use crate::frame::{self, Socket};
+
+/// Where to, and who is expected there.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The Console.
+    pub address: ConsoleAddress,
+    /// The name that its certificate must carry.
+    pub server_name: ServerName<'static>,
+}
+
+/// A session that the Console has welcomed.
+#[derive(Debug)]
+pub struct Dialed {
+    /// The line.
+    pub(crate) socket: Socket,
+    /// What the Console said.
+    pub(crate) welcome: Welcome,
+}
+
+/// Makes one attempt.
+///
+/// # Errors
+/// [`DialError`], by cause. Cancel-safe: a dropped attempt closes its connection.
+pub async fn dial(target: &Target, tls: Arc<ClientConfig>, hello: Hello) -> Result<Dialed, DialError> {
+    let tcp = connect(&target.address).await?;
+    let connecting = TlsConnector::from(tls).connect(target.server_name.clone(), tcp);
+    let tls = within(Step::Tls, connecting).await?.map_err(|error| DialError::from_tls(error, target))?;
+    let socket = upgrade(&target.address, tls).await?;
+    greet(socket, hello).await
+}
+
+/// The first address of the Console that answers.
+async fn connect(address: &ConsoleAddress) -> Result<TcpStream, DialError> {
+    let host = address.host();
+    let lookup = tokio::net::lookup_host((host.as_str(), address.port()));
+    let found = within(Step::Resolve, lookup).await?;
+    let resolve = |source| DialError::Resolve { host: host.clone(), source };
+    let addresses: Vec<SocketAddr> = found.map_err(resolve)?.collect();
+    let mut last = None;
+    // Each address gets its share of the time, so that one that never answers does not hide the next.
+    let share = STEP_TIMEOUT / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    for address in addresses {
+        let source = match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => match tune(&tcp) {
+                Ok(()) => return Ok(tcp),
+                Err(error) => error,
+            },
+            Ok(Err(error)) => error,
+            Err(_) => std::io::ErrorKind::TimedOut.into(),
+        };
+        last = Some(DialError::Connect { address, source });
+    }
+    Err(last.unwrap_or_else(|| resolve(std::io::Error::other("the name has no address"))))
+}
+
+/// Small messages go out at once, and a peer that is gone is noticed also while something waits to be sent.
+fn tune(tcp: &TcpStream) -> std::io::Result<()> {
+    let socket = SockRef::from(tcp);
+    socket.set_tcp_nodelay(true)?;
+    let keepalive =
+        TcpKeepalive::new().with_time(TCP_IDLE).with_interval(TCP_PROBE_INTERVAL).with_retries(TCP_PROBES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(TCP_UNANSWERED))
+}
+
+async fn upgrade(address: &ConsoleAddress, tls: TlsStream<TcpStream>) -> Result<Socket, DialError> {
+    let url = format!("wss://{}{PATH}", address.authority());
+    let mut request = url.into_client_request().map_err(DialError::from_upgrade)?;
+    request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
+    let upgrading = tokio_tungstenite::client_async_with_config(request, tls, Some(websocket_config()));
+    let (socket, _) = within(Step::Upgrade, upgrading).await?.map_err(DialError::from_upgrade)?;
+    Ok(socket)
+}
+
+/// An idle session is to cost little: small buffers. The write buffer holds one message of any size.
+fn websocket_config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(4 * 1024)
+        .write_buffer_size(0)
+        .max_write_buffer_size(2 * MAX_MESSAGE_BYTES)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES))
+}
+
+async fn greet(mut socket: Socket, hello: Hello) -> Result<Dialed, DialError> {
+    let frame =
+        frame::write(&ToConsole::Hello(hello)).map_err(|error| DialError::Answer(Answer::Encode(error)))?;
+    let greeting = async {
+        socket.send(frame).await.map_err(DialError::from_stream)?;
+        welcome(&mut socket).await
+    };
+    let welcome = within(Step::Welcome, greeting).await??;
+    Ok(Dialed { socket, welcome })
+}
+
+/// Reads up to `welcome`.
+async fn welcome(socket: &mut Socket) -> Result<Welcome, DialError> {
+    loop {
+        let message = match socket.next().await {
+            None => return Err(DialError::Ended),
+            Some(message) => message.map_err(DialError::from_stream)?,
+        };
+        if let Message::Close(frame) = message {
+            return Err(DialError::closed(frame));
+        }
+        let Some(answer) = frame::read(&message, MAX_HELLO_BYTES) else { continue };
+        match answer.map_err(|error| DialError::Answer(error.into()))? {
+            ToDefender::Unknown => {}
+            ToDefender::Welcome(welcome) if welcome.heartbeat_seconds == 0 => {
+                return Err(DialError::Answer(Answer::NoHeartbeat));
+            }
+            ToDefender::Welcome(welcome) if welcome.last_seq > MAX_SEQ => {
+                return Err(DialError::Answer(Answer::LastSeq(welcome.last_seq)));
+            }
+            ToDefender::Welcome(welcome) => return Ok(welcome),
+            _ => return Err(DialError::Answer(Answer::OutOfTurn)),
+        }
+    }
+}
+
+async fn within<F: Future>(step: Step, work: F) -> Result<F::Output, DialError> {
+    tokio::time::timeout(STEP_TIMEOUT, work).await.map_err(|_| DialError::TimedOut { step })
+}
+
+/// A Console that claims more reports than this is damaged: no Defender lives that long.
+const MAX_SEQ: u64 = 1 << 62;
+
+const TCP_IDLE: Duration = Duration::from_secs(30);
+const TCP_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+const TCP_PROBES: u32 = 3;
+const TCP_UNANSWERED: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,300 @@
+//! Why an attempt failed, each cause apart from the others, with a remedy for a person.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use protocol::{Close, DecodeError, STEP_TIMEOUT};
+use rustls::{AlertDescription, CertificateError};
+use thiserror::Error;
+use tokio_tungstenite::tungstenite;
+use tungstenite::protocol::CloseFrame;
+
+use super::Target;
+
+/// Why an attempt failed.
+#[derive(Debug, Error)]
+pub enum DialError {
+    /// The Console answered something else than `welcome`.
+    #[error("the Console's answer to hello cannot be used")]
+    Answer(#[source] Answer),
+    /// The Console closed the connection, with a code that says why.
+    #[error("the Console closed the connection with code {}: {}{}", close.code(), close.cause(), Reason(reason))]
+    Closed {
+        /// The code.
+        close: Close,
+        /// What the Console adds.
+        reason: String,
+    },
+    /// No address of the Console takes a connection; this is the last one tried.
+    #[error("connecting to {address}")]
+    Connect {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// We refuse the Console's certificate.
+    #[error("the Console's certificate is refused: {reason}")]
+    ConsoleCertificate {
+        /// What is wrong with it.
+        reason: String,
+        /// How to mend it.
+        remedy: String,
+    },
+    /// The Console hung up without a word.
+    #[error("the Console closed the connection without saying why")]
+    Ended,
+    /// The Console refuses our certificate.
+    #[error("the Console refuses this Defender's certificate: {}", alert_words(*.0))]
+    OwnCertificate(AlertDescription),
+    /// The host has no address.
+    #[error("looking up the address of {host}")]
+    Resolve {
+        /// The Console's host.
+        host: String,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The connection broke.
+    #[error("the connection broke before the Console's welcome")]
+    Stream(#[source] tungstenite::Error),
+    /// A step took too long.
+    #[error("{step} took longer than {} s", STEP_TIMEOUT.as_secs())]
+    TimedOut {
+        /// Which.
+        step: Step,
+    },
+    /// The TLS handshake failed, not for a certificate.
+    #[error("the TLS handshake failed")]
+    Tls(#[source] io::Error),
+    /// What answers does not take the WebSocket.
+    #[error("the Console refuses the WebSocket: HTTP status {status}")]
+    Upgrade {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// What answers is no WebSocket server of ours.
+    #[error("the WebSocket handshake failed")]
+    WebSocket(#[source] tungstenite::Error),
+}
+
+/// A part of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Asking for the addresses of the Console's host.
+    Resolve,
+    /// The TLS handshake.
+    Tls,
+    /// The WebSocket handshake.
+    Upgrade,
+    /// `hello` and the wait for `welcome`.
+    Welcome,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "looking up the Console's address",
+            Self::Tls => "the TLS handshake",
+            Self::Upgrade => "the WebSocket handshake",
+            Self::Welcome => "the Console's answer to hello",
+        })
+    }
+}
+
+/// Why the answer to `hello` cannot be used.
+#[derive(Debug, Error)]
+pub enum Answer {
+    /// Not a message.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// `hello` itself could not be written.
+    #[error("hello could not be encoded")]
+    Encode(#[source] serde_json::Error),
+    /// No Console has that many reports of one Defender.
+    #[error("it claims to have report {0}")]
+    LastSeq(u64),
+    /// Zero would mean: at once.
+    #[error("its heartbeat is 0 seconds")]
+    NoHeartbeat,
+    /// A message that may only follow `welcome`.
+    #[error("another message came before welcome")]
+    OutOfTurn,
+}
+
+impl DialError {
+    /// One sentence: what a person can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let text = match self {
+            Self::ConsoleCertificate { remedy, .. } => return remedy.clone(),
+            Self::Closed { close: Close::Decommissioned, .. } => {
+                "to use this host again, stop the Defender, delete its data directory and install it anew"
+            }
+            Self::Closed { close: Close::IdentityMismatch, .. } => {
+                "give each Defender a data directory and a bundle of its own: this one's certificate was issued for \
+                 another Defender"
+            }
+            Self::Closed { close: Close::TooOld, .. } => "install the Defender version of the Console",
+            Self::Closed { .. } => "see the Console's log",
+            Self::Connect { .. } => {
+                "check that the Console runs, and that address, port and firewalls let this host reach it"
+            }
+            Self::OwnCertificate(alert) => return own_certificate_remedy(*alert),
+            Self::Resolve { .. } => {
+                "check the host name in --console-address (WS_ADDRESS) and this host's DNS"
+            }
+            Self::TimedOut { step: Step::Resolve } => "check this host's DNS",
+            Self::TimedOut { .. } | Self::Ended | Self::Stream(_) => {
+                "check the Console's load and log, and proxies on the way"
+            }
+            Self::Answer(_) | Self::Tls(_) | Self::Upgrade { .. } | Self::WebSocket(_) => {
+                "check that --console-address (WS_ADDRESS) names the Console's Defender port (8084 unless changed), \
+                 and that no proxy on the way ends TLS"
+            }
+        };
+        text.to_owned()
+    }
+
+    /// From a failed TLS handshake.
+    pub(super) fn from_tls(error: io::Error, target: &Target) -> Self {
+        match rustls_error(&error) {
+            Some(rustls::Error::InvalidCertificate(cause)) => Self::ConsoleCertificate {
+                reason: certificate_reason(cause, target),
+                remedy: console_certificate_remedy(cause),
+            },
+            Some(rustls::Error::AlertReceived(alert)) if is_about_certificates(*alert) => {
+                Self::OwnCertificate(*alert)
+            }
+            _ => Self::Tls(error),
+        }
+    }
+
+    /// From a failed upgrade, whose first read also tells what the Console thinks of our certificate.
+    pub(super) fn from_upgrade(error: tungstenite::Error) -> Self {
+        match error {
+            tungstenite::Error::Http(response) => Self::Upgrade { status: response.status().as_u16() },
+            tungstenite::Error::Io(error) => match rustls_error(&error) {
+                Some(rustls::Error::AlertReceived(alert)) if is_about_certificates(*alert) => {
+                    Self::OwnCertificate(*alert)
+                }
+                _ => Self::Stream(tungstenite::Error::Io(error)),
+            },
+            other => Self::WebSocket(other),
+        }
+    }
+
+    /// From a line that broke after the upgrade.
+    pub(super) fn from_stream(error: tungstenite::Error) -> Self {
+        match Self::from_upgrade(error) {
+            Self::WebSocket(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed) => {
+                Self::Ended
+            }
+            Self::WebSocket(error) => Self::Stream(error),
+            other => other,
+        }
+    }
+
+    /// From a close frame.
+    pub(super) fn closed(frame: Option<CloseFrame>) -> Self {
+        match frame {
+            Some(frame) => {
+                Self::Closed { close: Close::from_code(frame.code.into()), reason: frame.reason.to_string() }
+            }
+            None => Self::Ended,
+        }
+    }
+}
+
+/// What the Console adds to its code, unless it only repeats the code's meaning.
+struct Reason<'a>(&'a str);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " ({})", self.0) }
+    }
+}
+
+fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn certificate_reason(cause: &CertificateError, target: &Target) -> String {
+    let name = target.server_name.to_str();
+    match cause {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it is expired".to_owned(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet".to_owned()
+        }
+        CertificateError::UnknownIssuer => "defender-ca.pem holds no CA that issued it".to_owned(),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("it is not made for the name {name}")
+        }
+        CertificateError::BadSignature => {
+            "its signature does not fit the CA of that name in defender-ca.pem".to_owned()
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its extended key usage does not allow a TLS server".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn console_certificate_remedy(cause: &CertificateError) -> String {
+    match cause {
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "add the name to the Console's certificate (--san), or name one that it has with \
+             --console-server-name (DEFENDER_CONSOLE_SERVER_NAME)"
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "give the Defender the CA that issued the Console's certificate: a current install bundle, or \
+             defender-ca.pem in the custom certificates directory"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "check the clocks of both hosts"
+        }
+        _ => "replace the Console's certificate, and check the clocks of both hosts",
+    }
+    .to_owned()
+}
+
+fn is_about_certificates(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::AccessDenied
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRequired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
+            | AlertDescription::UnknownCA
+            | AlertDescription::UnsupportedCertificate
+    )
+}
+
+fn alert_words(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::CertificateExpired => "it is expired".to_owned(),
+        AlertDescription::CertificateRevoked => "it is revoked".to_owned(),
+        AlertDescription::UnknownCA => "the Console does not know the CA that issued it".to_owned(),
+        AlertDescription::DecryptError => "its signature does not fit the CA of that name".to_owned(),
+        other => format!("TLS alert {other:?}"),
+    }
+}
+
+fn own_certificate_remedy(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::CertificateExpired => {
+            "install a current bundle, or renew defender-client-cert.pem in the custom certificates directory"
+        }
+        _ => {
+            "install a bundle of this Console; with custom certificates, defender-client-cert.pem must be issued by a \
+             CA of the Console's defender-ca.pem"
+        }
+    }
+    .to_owned()
+}

@@ -1,0 +1,70 @@
+//! What is reported, one file a kind:
+//!
+//! ```text
+//! host.rs    facts of the host and the state of its custom certificates; at start and on each change
+//! ```
+//!
+//! A report goes into the outbox; when it is sent is not decided here.
+
+pub mod host;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::outbox::{AppendError, Outbox};
+
+/// Kind of the report of `host.rs`.
+pub const HOST: &str = "host";
+
+/// Reports the facts after the first `welcome` of the process and whenever they differ from what was reported last.
+/// They are looked at every minute, and at once when `look_now` says so.
+pub async fn run(
+    outbox: Outbox,
+    source: host::Source,
+    mut welcomed: watch::Receiver<bool>,
+    look_now: Arc<Notify>,
+    shutdown: CancellationToken,
+) {
+    tokio::select! {
+        _ = welcomed.wait_for(|welcomed| *welcomed) => {}
+        () = shutdown.cancelled() => return,
+    }
+    let source = Arc::new(source);
+    let mut reported: Option<String> = None;
+    loop {
+        let facts = Arc::clone(&source);
+        if let Ok(Ok(facts)) =
+            tokio::task::spawn_blocking(move || host::look(&facts)).await.map(|f| encode(&f))
+        {
+            if reported.as_deref() != Some(facts.get()) {
+                match outbox.append(HOST, facts.clone()).await {
+                    Ok(seq) => {
+                        tracing::debug!(seq, "The facts of the host are to be reported");
+                        reported = Some(facts.get().to_owned());
+                    }
+                    // Tried again with the next look; the outbox has said what is wrong with the disk.
+                    Err(AppendError::Closed | AppendError::Disk(_)) => {}
+                    Err(error @ AppendError::TooBig { .. }) => {
+                        tracing::warn!(%error, "The facts of the host cannot be reported");
+                    }
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = look_now.notified() => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+fn encode(facts: &host::Facts) -> serde_json::Result<Box<RawValue>> {
+    serde_json::value::to_raw_value(facts)
+}
+
+/// How often the facts are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(60);

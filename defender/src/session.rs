@@ -1,0 +1,335 @@
+//! One live session: heartbeats, reports and their acknowledgements, commands, and the close.
+//!
+//! Reading and writing go on side by side, so a Console that does not read cannot keep this side from hearing it.
+//! How a session comes about is in `dial.rs`; what follows its end, in `link.rs`.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use lifecycle::logging::error_chain;
+use protocol::close::Next;
+use protocol::message::{Command, CommandResult, Reconnect, Report};
+use protocol::{Close, DecodeError, MAX_MESSAGE_BYTES, MISSED_HEARTBEATS, ToConsole, ToDefender};
+use serde_json::value::{RawValue, to_raw_value};
+use time::OffsetDateTime;
+use tokio::sync::{mpsc, watch};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_util::sync::CancellationToken;
+
+use crate::dial::Dialed;
+use crate::frame::{self, Socket};
+use crate::outbox::Outbox;
+use crate::status::Board;
+
+/// A session that was welcomed and not yet begun.
+#[derive(Debug)]
+pub struct Session {
+    socket: Socket,
+    /// How often the Console pings.
+    heartbeat: Duration,
+    /// Where the Console is: reports behind this number are sent.
+    last_seq: u64,
+    outbox: Outbox,
+    board: Board,
+    /// The Console's request to connect anew; one waits at most, more say nothing new.
+    reconnects: mpsc::Sender<Reconnect>,
+}
+
+/// Why a session has ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// The Console closed it.
+    Closed {
+        /// Its code.
+        close: Close,
+        /// What it adds.
+        reason: String,
+    },
+    /// The connection broke; `None`: it ended without a close frame.
+    Lost(Option<tungstenite::Error>),
+    /// The Console sent something that cannot be read; answered by 4000 or 1009.
+    Malformed(DecodeError),
+    /// The Console sent a message out of turn; answered by 4000.
+    OutOfTurn,
+    /// Closed from this side with 1000: superseded, or the program stops.
+    Retired,
+    /// Nothing was heard for this long.
+    Silent(Duration),
+}
+
+impl Ended {
+    /// When to try again.
+    #[must_use]
+    pub fn next(&self) -> Next {
+        match self {
+            Self::Closed { close, .. } => close.next(),
+            _ => Next::BackOff,
+        }
+    }
+
+    /// The code that tells the Console.
+    fn answer(&self) -> Close {
+        match self {
+            Self::Malformed(error) => error.close(),
+            Self::Lost(Some(tungstenite::Error::Capacity(_))) => Close::TooBig,
+            Self::Lost(_) | Self::OutOfTurn => Close::Malformed,
+            Self::Closed { .. } | Self::Retired | Self::Silent(_) => Close::Done,
+        }
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed { close, reason } => {
+                write!(f, "the Console closed the connection with code {}: {}", close.code(), close.cause())?;
+                if reason.is_empty() || reason == close.cause() { Ok(()) } else { write!(f, " ({reason})") }
+            }
+            Self::Lost(None) => f.write_str("the connection ended without a word from the Console"),
+            Self::Lost(Some(error)) => write!(f, "the connection broke: {}", error_chain(error)),
+            Self::Malformed(error) => {
+                write!(f, "the Console sent what cannot be read: {}", error_chain(error))
+            }
+            Self::OutOfTurn => f.write_str("the Console sent a second welcome"),
+            Self::Retired => f.write_str("closed by this Defender"),
+            Self::Silent(limit) => {
+                write!(f, "nothing was heard from the Console for {} s", limit.as_secs())
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Takes over a dialed line.
+    #[must_use]
+    pub fn new(dialed: Dialed, outbox: Outbox, board: Board, reconnects: mpsc::Sender<Reconnect>) -> Self {
+        let Dialed { socket, welcome } = dialed;
+        Self {
+            socket,
+            heartbeat: Duration::from_secs(welcome.heartbeat_seconds),
+            last_seq: welcome.last_seq,
+            outbox,
+            board,
+            reconnects,
+        }
+    }
+
+    /// Works until the session ends, or `retire` asks for a close in good order.
+    pub async fn run(self, retire: CancellationToken) -> Ended {
+        let (mut sink, mut stream) = self.socket.split();
+        let (acknowledged, acknowledged_receiver) = watch::channel(self.last_seq);
+        let (results, results_receiver) = mpsc::channel(RESULTS);
+        let mut reader = Reader {
+            limit: self.heartbeat.saturating_mul(MISSED_HEARTBEATS),
+            outbox: self.outbox.clone(),
+            board: self.board,
+            acknowledged,
+            results,
+            reconnects: self.reconnects,
+        };
+        let writer = Writer {
+            sink: &mut sink,
+            outbox: self.outbox,
+            sent: self.last_seq,
+            in_flight: VecDeque::new(),
+            acknowledged: acknowledged_receiver,
+            results: results_receiver,
+        };
+        let ended = tokio::select! {
+            ended = reader.run(&mut stream) => ended,
+            error = writer.run() => Ended::Lost(Some(error)),
+            () = retire.cancelled() => Ended::Retired,
+        };
+        let closing = close(sink, stream, &mut reader, ended.answer());
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
+        ended
+    }
+}
+
+/// Tells the Console and reads what it still has to say: acknowledgements on the way count.
+async fn close(
+    mut sink: SplitSink<Socket, Message>,
+    mut stream: SplitStream<Socket>,
+    reader: &mut Reader,
+    close: Close,
+) {
+    let frame = CloseFrame { code: close.code().into(), reason: close.cause().into() };
+    if sink.send(Message::Close(Some(frame))).await.is_ok() || close == Close::Done {
+        reader.run(&mut stream).await;
+    }
+}
+
+/// The half that hears.
+struct Reader {
+    /// How long the Console may be silent.
+    limit: Duration,
+    outbox: Outbox,
+    board: Board,
+    acknowledged: watch::Sender<u64>,
+    results: mpsc::Sender<CommandResult>,
+    reconnects: mpsc::Sender<Reconnect>,
+}
+
+impl Reader {
+    async fn run(&mut self, stream: &mut SplitStream<Socket>) -> Ended {
+        loop {
+            let message = match tokio::time::timeout(self.limit, stream.next()).await {
+                Err(_) => return Ended::Silent(self.limit),
+                Ok(None) => return Ended::Lost(None),
+                Ok(Some(Err(error))) => return Ended::Lost(Some(error)),
+                Ok(Some(Ok(message))) => message,
+            };
+            match &message {
+                // The pong goes out with the next read, which follows at once.
+                Message::Ping(_) => self.board.heard(OffsetDateTime::now_utc()),
+                Message::Close(frame) => {
+                    return match frame {
+                        Some(frame) => Ended::Closed {
+                            close: Close::from_code(frame.code.into()),
+                            reason: frame.reason.to_string(),
+                        },
+                        None => Ended::Lost(None),
+                    };
+                }
+                _ => {}
+            }
+            match frame::read(&message, MAX_MESSAGE_BYTES) {
+                None => {}
+                Some(Err(error)) => return Ended::Malformed(error),
+                Some(Ok(message)) => {
+                    if let Some(ended) = self.handle(message).await {
+                        return ended;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn handle(&mut self, message: ToDefender) -> Option<Ended> {
+        match message {
+            ToDefender::Ack(ack) => {
+                self.outbox.acknowledge(ack.seq).await;
+                self.acknowledged.send_if_modified(|seq| {
+                    let rises = ack.seq > *seq;
+                    *seq = ack.seq.max(*seq);
+                    rises
+                });
+            }
+            ToDefender::Command(command) => self.answer(command),
+            ToDefender::Reconnect(reconnect) => {
+                let _ = self.reconnects.try_send(reconnect);
+            }
+            ToDefender::Welcome(_) => return Some(Ended::OutOfTurn),
+            ToDefender::Certificate(_) => {
+                tracing::debug!("The Console sent a certificate that nobody asked for")
+            }
+            ToDefender::Unknown => tracing::debug!("The Console sent a message of an unknown type"),
+        }
+        None
+    }
+
+    /// No command is known yet; each is answered all the same.
+    fn answer(&self, command: Command) {
+        let body = serde_json::json!({ "error": format!("unknown command {}", command.name) });
+        let body = to_raw_value(&body).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        let result = CommandResult { id: command.id, ok: false, body };
+        if self.results.try_send(result).is_err() {
+            tracing::warn!(
+                command = command.name,
+                "The Console does not read the results of its commands: dropped"
+            );
+        }
+    }
+}
+
+/// The half that speaks.
+struct Writer<'a> {
+    sink: &'a mut SplitSink<Socket, Message>,
+    outbox: Outbox,
+    /// The highest number that was sent, or need not be.
+    sent: u64,
+    /// Numbers sent and not acknowledged.
+    in_flight: VecDeque<u64>,
+    acknowledged: watch::Receiver<u64>,
+    results: mpsc::Receiver<CommandResult>,
+}
+
+impl Writer<'_> {
+    /// Works until the connection breaks.
+    async fn run(mut self) -> tungstenite::Error {
+        loop {
+            if let Err(error) = self.step().await {
+                return error;
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), tungstenite::Error> {
+        let mut stored = self.outbox.stored();
+        let newest = *stored.borrow_and_update();
+        let room = WINDOW - self.in_flight.len().min(WINDOW);
+        if newest > self.sent && room > 0 {
+            let reports = self.outbox.read_after(self.sent, room).await;
+            if reports.is_empty() {
+                // Acknowledged or dropped meanwhile.
+                self.sent = newest;
+            }
+            return self.send(reports).await;
+        }
+        tokio::select! {
+            changed = stored.changed(), if room > 0 => if changed.is_err() { std::future::pending().await },
+            _ = self.acknowledged.changed() => self.forget_acknowledged(),
+            Some(result) = self.results.recv() => self.send_one(&ToConsole::Result(result)).await?,
+        }
+        Ok(())
+    }
+
+    /// Reports in order; results of commands do not wait for all of them.
+    async fn send(&mut self, reports: Vec<Report>) -> Result<(), tungstenite::Error> {
+        for report in reports {
+            while let Ok(result) = self.results.try_recv() {
+                self.send_one(&ToConsole::Result(result)).await?;
+            }
+            let seq = report.seq;
+            self.send_one(&ToConsole::Report(report)).await?;
+            self.sent = seq;
+            self.in_flight.push_back(seq);
+        }
+        self.forget_acknowledged();
+        Ok(())
+    }
+
+    fn forget_acknowledged(&mut self) {
+        let acknowledged = *self.acknowledged.borrow_and_update();
+        while self.in_flight.pop_front_if(|seq| *seq <= acknowledged).is_some() {}
+    }
+
+    async fn send_one(&mut self, message: &ToConsole) -> Result<(), tungstenite::Error> {
+        match frame::write(message) {
+            Ok(frame) => self.sink.send(frame).await,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "A message cannot be encoded: skipped"
+                );
+                Ok(())
+            }
+        }
+    }
+}
+
+/// How many reports may be on their way at once.
+const WINDOW: usize = 64;
+
+/// How many results may wait for the Console to read; more are dropped with a warning.
+const RESULTS: usize = 64;
+
+/// How long a close may take on both sides.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;
