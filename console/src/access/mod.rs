@@ -1,0 +1,243 @@
+//! Who is calling: users with passwords, bearer tokens, the first administrator. What a caller may do is in
+//! `web/auth.rs`.
+//!
+//! ```text
+//! password.rs   Argon2id, a few at a time
+//! throttle.rs   slows down guessing, pure
+//! known.rs      Basic credentials verified a moment ago
+//! first.rs      the first administrator: password file, or setup token
+//! ```
+
+use std::hash::BuildHasher as _;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use thiserror::Error;
+use time::OffsetDateTime;
+use tokio::sync::Mutex;
+use zeroize::Zeroizing;
+
+use crate::store::users::{First, Role, User};
+use crate::store::{Store, StoreError};
+
+pub use first::FirstAdministratorError;
+pub use password::PasswordError;
+
+use first::SetupToken;
+use known::Known;
+use password::Passwords;
+use throttle::{Key, Throttle};
+
+mod first;
+mod known;
+mod password;
+mod throttle;
+
+/// Everything about sign-in. Clones share it.
+#[derive(Clone)]
+pub struct Access(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    passwords: Passwords,
+    setup: SetupToken,
+    throttle: StdMutex<Throttle>,
+    known: StdMutex<Known>,
+    /// Attempts of one user from one address run one after the other, so that many at once are counted as many.
+    lanes: [Mutex<()>; LANES],
+    lane_of: std::hash::RandomState,
+}
+
+/// A user who has proved to be one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The name.
+    pub username: String,
+    /// What the user may do.
+    pub role: Role,
+}
+
+/// Why a password or token was not taken.
+#[derive(Debug, Error)]
+pub enum SignInError {
+    /// Too many attempts wait.
+    #[error("too many sign-ins at once")]
+    Busy,
+    /// The database failed.
+    #[error("reading users")]
+    Store(#[from] StoreError),
+    /// Too many failures; try again after this time.
+    #[error("too many failed attempts")]
+    Throttled(Duration),
+    /// No such user, or another password.
+    #[error("wrong user name or password")]
+    Wrong,
+}
+
+/// Why the first administrator was not signed up.
+#[derive(Debug, Error)]
+pub enum SignUpError {
+    /// Too many attempts wait.
+    #[error("too many sign-ins at once")]
+    Busy,
+    /// The name or the password is none.
+    #[error("{0}")]
+    Form(String),
+    /// The database failed.
+    #[error("adding the first administrator")]
+    Store(#[from] StoreError),
+    /// There is a user already.
+    #[error("there is a user already")]
+    TooLate,
+    /// Another setup token.
+    #[error("wrong setup token")]
+    WrongToken,
+}
+
+/// A new bearer token. Only its digest is stored.
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// The token, for its owner.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Access {
+    /// Adds the first user; of several at once one wins.
+    ///
+    /// # Errors
+    /// [`SignUpError`]; nothing has changed then.
+    pub async fn sign_up(
+        &self,
+        username: &str,
+        password: &str,
+        setup_token: &str,
+    ) -> Result<(), SignUpError> {
+        if self.0.store.has_users().await? {
+            return Err(SignUpError::TooLate);
+        }
+        if !self.0.setup.is(setup_token) {
+            return Err(SignUpError::WrongToken);
+        }
+        let username = crate::config::username(username).map_err(SignUpError::Form)?;
+        password::check_form(password).map_err(|error| SignUpError::Form(error.to_string()))?;
+        let password = self.0.passwords.hash(password).await.map_err(|PasswordError| SignUpError::Busy)?;
+        let user = User { username, password, role: Role::Administrator };
+        match self.0.store.add_first_user(&user, OffsetDateTime::now_utc()).await? {
+            First::Added => {
+                self.0.known().clear();
+                tracing::info!(user = user.username, "First administrator signed up");
+                Ok(())
+            }
+            First::TooLate => Err(SignUpError::TooLate),
+        }
+    }
+
+    /// Checks a name and a password that come from `address`. Slow by design, and slower after failures.
+    ///
+    /// # Errors
+    /// [`SignInError`].
+    pub async fn sign_in(
+        &self,
+        username: &str,
+        password: &str,
+        address: IpAddr,
+    ) -> Result<Caller, SignInError> {
+        let key = Key::new(username, address);
+        let lane = usize::try_from(self.0.lane_of.hash_one(&key) % LANES_U64).unwrap_or(0);
+        let _turn = match self.0.lanes.get(lane) {
+            Some(lane) => Some(lane.lock().await),
+            None => None,
+        };
+        self.0.throttle().check(&key, Instant::now()).map_err(SignInError::Throttled)?;
+        let user = self.0.store.user(username).await?;
+        let hash = user.as_ref().map(|user| user.password.as_str());
+        let right =
+            self.0.passwords.verify(password, hash).await.map_err(|PasswordError| SignInError::Busy)?;
+        match user.filter(|_| right) {
+            Some(user) => {
+                self.0.throttle().succeeded(&key);
+                Ok(Caller { username: user.username, role: user.role })
+            }
+            None => {
+                self.0.throttle().failed(key, Instant::now());
+                Err(SignInError::Wrong)
+            }
+        }
+    }
+
+    /// As [`Access::sign_in`]; credentials that were right within the last minute are taken without the cost.
+    ///
+    /// # Errors
+    /// [`SignInError`].
+    pub async fn sign_in_again(
+        &self,
+        username: &str,
+        password: &str,
+        address: IpAddr,
+    ) -> Result<Caller, SignInError> {
+        let key = self.0.known().key(username, password);
+        if let Some(caller) = self.0.known().find(&key, Instant::now()) {
+            return Ok(caller);
+        }
+        let caller = self.sign_in(username, password, address).await?;
+        self.0.known().keep(key, caller.clone(), Instant::now());
+        Ok(caller)
+    }
+
+    /// A token for a user, good for half an hour.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn issue_token(&self, username: &str) -> Result<Token, StoreError> {
+        let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(lifecycle::random::bytes::<32>()));
+        let now = OffsetDateTime::now_utc();
+        self.0.store.add_token(&sha256(&token), username, now, now + TOKEN_LIFE).await?;
+        Ok(Token(token))
+    }
+
+    /// The user whom a token stands for.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn by_token(&self, token: &str) -> Result<Option<Caller>, StoreError> {
+        let found = self.0.store.token(&sha256(token), OffsetDateTime::now_utc()).await?;
+        Ok(found.map(|(username, role)| Caller { username, role }))
+    }
+}
+
+impl Inner {
+    fn throttle(&self) -> std::sync::MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Access")
+    }
+}
+
+/// A token has 256 random bits, so a plain digest cannot be turned back.
+fn sha256(token: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, token.as_bytes());
+    URL_SAFE_NO_PAD.encode(digest)
+}
+
+const TOKEN_LIFE: time::Duration = time::Duration::minutes(30);
+const LANES: usize = 64;
+const LANES_U64: u64 = 64;
+
+#[cfg(test)]
+mod tests;

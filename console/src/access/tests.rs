@@ -1,0 +1,112 @@
+use std::net::Ipv4Addr;
+
+use super::*;
+use crate::config::{Database, FirstAdministrator};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn first(password_file: Option<std::path::PathBuf>) -> FirstAdministrator {
+    FirstAdministrator { username: "admin".to_owned(), password_file }
+}
+
+async fn open(first: &FirstAdministrator) -> (Result<Access, FirstAdministratorError>, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Store::open(&Database::Embedded(dir.path().join("console.db"))).await.expect("opens");
+    (Access::open(store, first).await, dir)
+}
+
+async fn with_password(text: &str) -> (Result<Access, FirstAdministratorError>, tempfile::TempDir) {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), text).expect("written");
+    open(&first(Some(file.path().to_owned()))).await
+}
+
+#[tokio::test]
+async fn the_password_file_makes_the_first_administrator_without_its_line_end() {
+    for text in ["correct horse\n", "correct horse\r\n", "correct horse"] {
+        let (access, _dir) = with_password(text).await;
+        let access = access.expect("a good file");
+        let caller = access.sign_in("admin", "correct horse", HERE).await.expect("right");
+        assert_eq!(caller, Caller { username: "admin".to_owned(), role: Role::Administrator });
+        assert!(matches!(access.sign_up("eve", "password", "").await, Err(SignUpError::TooLate)));
+    }
+}
+
+#[tokio::test]
+async fn a_password_file_that_cannot_be_used_stops_the_start_with_a_remedy() {
+    let missing = first(Some("/nowhere/password".into()));
+    let (empty, _dir_1) = with_password("\n").await;
+    let (short, _dir_2) = with_password("1234567\n").await;
+    let (missing, _dir_3) = open(&missing).await;
+    for (error, expected) in [(empty, "write one"), (short, "8 to 1024"), (missing, "--admin-password-file")]
+    {
+        let text = error.expect_err("unusable").to_string();
+        assert!(text.contains(expected) && !text.contains("1234567"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn sign_up_needs_the_token_and_good_form_and_works_once() {
+    let (access, _dir) = open(&first(None)).await;
+    let access = access.expect("opens");
+    let token = access.setup_token();
+    assert_eq!(token.len(), 32, "192 bits");
+    for wrong in ["", "x", &token[1..], &token.to_uppercase()] {
+        assert!(matches!(access.sign_up("admin", "password", wrong).await, Err(SignUpError::WrongToken)));
+    }
+    assert!(matches!(access.sign_up("a b", "password", &token).await, Err(SignUpError::Form(_))));
+    assert!(matches!(access.sign_up("admin", "short", &token).await, Err(SignUpError::Form(_))));
+    let (one, two) =
+        tokio::join!(access.sign_up("one", "password", &token), access.sign_up("two", "password", &token),);
+    assert_eq!(usize::from(one.is_ok()) + usize::from(two.is_ok()), 1, "{one:?} {two:?}");
+    assert!(matches!(access.sign_up("three", "password", &token).await, Err(SignUpError::TooLate)));
+}
+
+#[tokio::test]
+async fn tokens_stand_for_their_user_and_only_their_digest_is_stored() {
+    let (access, dir) = with_password("correct horse").await;
+    let access = access.expect("opens");
+    let token = access.issue_token("admin").await.expect("works");
+    assert_eq!(token.reveal().len(), 43, "256 bits");
+    let caller = access.by_token(token.reveal()).await.expect("works").expect("known");
+    assert_eq!(caller.username, "admin");
+    assert!(access.by_token("other").await.expect("works").is_none());
+    access.0.store.close().await;
+    let database = std::fs::read(dir.path().join("console.db")).expect("readable");
+    for secret in [token.reveal(), "correct horse"] {
+        assert!(!database.windows(secret.len()).any(|window| window == secret.as_bytes()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_wrong_attempts_at_once_are_counted_as_many() {
+    let (access, _dir) = with_password("correct horse").await;
+    let access = access.expect("opens");
+    let mut attempts = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let access = access.clone();
+        attempts.spawn(async move { access.sign_in("admin", "wrong horse", HERE).await });
+    }
+    let outcomes = attempts.join_all().await;
+    let wrong = outcomes.iter().filter(|outcome| matches!(outcome, Err(SignInError::Wrong))).count();
+    let throttled =
+        outcomes.iter().filter(|outcome| matches!(outcome, Err(SignInError::Throttled(_)))).count();
+    assert_eq!((wrong, throttled), (5, 7));
+    assert!(matches!(access.sign_in("admin", "correct horse", HERE).await, Err(SignInError::Throttled(_))));
+    let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    access.sign_in("admin", "correct horse", elsewhere).await.expect("another address is not held up");
+}
+
+#[tokio::test]
+async fn basic_credentials_pay_once() {
+    let (access, _dir) = with_password("correct horse").await;
+    let access = access.expect("opens");
+    access.sign_in_again("admin", "correct horse", HERE).await.expect("right");
+    let started = Instant::now();
+    for _ in 0..100 {
+        access.sign_in_again("admin", "correct horse", HERE).await.expect("known");
+    }
+    let key = access.0.known().key("admin", "correct horse");
+    assert!(access.0.known().find(&key, started).is_some());
+    assert!(matches!(access.sign_in_again("admin", "wrong horse", HERE).await, Err(SignInError::Wrong)));
+}
