@@ -69,8 +69,10 @@ impl Link {
                     SessionEvent::Reconnect(reconnect) => state.on_reconnect(&reconnect),
                 },
                 event = next_of_attempt(&mut state.attempt) => match event {
-                    AttemptEvent::Done(Ok(dialed)) => state.on_welcome(dialed).await,
-                    AttemptEvent::Done(Err(error)) => state.on_failure(&error),
+                    AttemptEvent::Done(outcome) => match *outcome {
+                        Ok(dialed) => state.on_welcome(dialed).await,
+                        Err(error) => state.on_failure(&error),
+                    },
                     AttemptEvent::Due => state.dial(),
                 },
             }
@@ -115,7 +117,7 @@ enum Attempt {
 }
 
 enum AttemptEvent {
-    Done(Result<Dialed, DialError>),
+    Done(Box<Result<Dialed, DialError>>),
     Due,
 }
 
@@ -138,7 +140,7 @@ enum SessionEvent {
 /// Cancel-safe: a dialing future keeps its place.
 async fn next_of_attempt(attempt: &mut Attempt) -> AttemptEvent {
     match attempt {
-        Attempt::Dialing(dialing) => AttemptEvent::Done(dialing.await),
+        Attempt::Dialing(dialing) => AttemptEvent::Done(Box::new(dialing.await)),
         Attempt::Rest => pending().await,
         Attempt::Wait(until) => {
             tokio::time::sleep_until(*until).await;

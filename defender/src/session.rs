@@ -70,16 +70,6 @@ impl Ended {
             _ => Next::BackOff,
         }
     }
-
-    /// The code that tells the Console.
-    fn answer(&self) -> Close {
-        match self {
-            Self::Malformed(error) => error.close(),
-            Self::Lost(Some(tungstenite::Error::Capacity(_))) => Close::TooBig,
-            Self::Lost(_) | Self::OutOfTurn => Close::Malformed,
-            Self::Closed { .. } | Self::Retired | Self::Silent(_) => Close::Done,
-        }
-    }
 }
 
 impl fmt::Display for Ended {
@@ -144,22 +134,32 @@ impl Session {
             error = writer.run() => Ended::Lost(Some(error)),
             () = retire.cancelled() => Ended::Retired,
         };
-        let closing = close(sink, stream, &mut reader, ended.answer());
+        let closing = close(&mut sink, &mut stream, &mut reader, &ended);
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
         ended
     }
 }
 
-/// Tells the Console and reads what it still has to say: acknowledgements on the way count.
+/// Tells the Console, and reads what it still has to say: acknowledgements on the way count.
 async fn close(
-    mut sink: SplitSink<Socket, Message>,
-    mut stream: SplitStream<Socket>,
+    sink: &mut SplitSink<Socket, Message>,
+    stream: &mut SplitStream<Socket>,
     reader: &mut Reader,
-    close: Close,
+    ended: &Ended,
 ) {
-    let frame = CloseFrame { code: close.code().into(), reason: close.cause().into() };
-    if sink.send(Message::Close(Some(frame))).await.is_ok() || close == Close::Done {
-        reader.run(&mut stream).await;
+    let code = match ended {
+        // The answer to its close frame is written, and only needs to go out.
+        Ended::Closed { .. } => return drop(sink.flush().await),
+        Ended::Lost(Some(tungstenite::Error::Capacity(_))) => Close::TooBig,
+        Ended::Lost(Some(tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_))) => Close::Malformed,
+        Ended::Lost(_) | Ended::Silent(_) => return,
+        Ended::Malformed(error) => error.close(),
+        Ended::OutOfTurn => Close::Malformed,
+        Ended::Retired => Close::Done,
+    };
+    let frame = CloseFrame { code: code.code().into(), reason: code.cause().into() };
+    if sink.send(Message::Close(Some(frame))).await.is_ok() {
+        reader.run(stream).await;
     }
 }
 
@@ -219,7 +219,7 @@ impl Reader {
                     rises
                 });
             }
-            ToDefender::Command(command) => self.answer(command),
+            ToDefender::Command(command) => self.answer(&command),
             ToDefender::Reconnect(reconnect) => {
                 let _ = self.reconnects.try_send(reconnect);
             }
@@ -233,7 +233,7 @@ impl Reader {
     }
 
     /// No command is known yet; each is answered all the same.
-    fn answer(&self, command: Command) {
+    fn answer(&self, command: &Command) {
         let body = serde_json::json!({ "error": format!("unknown command {}", command.name) });
         let body = to_raw_value(&body).unwrap_or_else(|_| RawValue::NULL.to_owned());
         let result = CommandResult { id: command.id, ok: false, body };
@@ -312,10 +312,7 @@ impl Writer<'_> {
         match frame::write(message) {
             Ok(frame) => self.sink.send(frame).await,
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "A message cannot be encoded: skipped"
-                );
+                tracing::warn!(error = error_chain(&error), "A message cannot be encoded: skipped");
                 Ok(())
             }
         }
@@ -329,7 +326,7 @@ const WINDOW: usize = 64;
 const RESULTS: usize = 64;
 
 /// How long a close may take on both sides.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests;

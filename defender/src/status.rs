@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lifecycle::Instance;
+use lifecycle::logging::error_chain;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -120,7 +121,7 @@ pub async fn keep(board: Board, data_dir: PathBuf, shutdown: CancellationToken) 
                 failed = true;
                 tracing::warn!(
                     path = %data_dir.join(FILE).display(),
-                    error = &error as &dyn std::error::Error,
+                    error = error_chain(&error),
                     remedy = "make room in the data directory and keep it writable",
                     "Cannot write the state that `defender status` reads"
                 );

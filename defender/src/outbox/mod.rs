@@ -15,6 +15,7 @@ mod segment;
 use std::path::{Path, PathBuf};
 
 use lifecycle::Tasks;
+use lifecycle::logging::error_chain;
 use protocol::MAX_MESSAGE_BYTES;
 use protocol::message::Report;
 use serde_json::value::RawValue;
@@ -265,7 +266,7 @@ impl Owner {
                 self.disk = Disk::Faulty;
                 tracing::error!(
                     path = %path,
-                    error = &error as &dyn std::error::Error,
+                    error = error_chain(&error),
                     remedy = "make room on the disk and keep the directory writable; nothing else needs to be done",
                     "Cannot store unsent reports"
                 );

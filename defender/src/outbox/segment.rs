@@ -180,7 +180,7 @@ mod tests {
             let found = scan(&bad);
             let seqs: Vec<u64> = found.records.iter().map(|record| record.seq).collect();
             assert_eq!(seqs, [1, 3], "byte {byte}");
-            assert_eq!(found.damaged, [length..2 * length]);
+            assert_eq!(found.damaged, vec![length..2 * length]);
         }
     }
 

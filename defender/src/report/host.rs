@@ -206,8 +206,8 @@ fn is_link_local(address: &IpAddr) -> bool {
 }
 
 fn container_runtimes(root: &Path) -> Vec<&'static str> {
-    let is_there = |socket: &&str| root.join(socket).exists();
-    let found = RUNTIMES.iter().filter(|(_, sockets)| sockets.iter().any(|socket| is_there(&socket)));
+    let is_there = |socket: &str| root.join(socket).exists();
+    let found = RUNTIMES.iter().filter(|(_, sockets)| sockets.iter().any(|socket| is_there(socket)));
     found.map(|(name, _)| *name).collect()
 }
 

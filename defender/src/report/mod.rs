@@ -11,7 +11,7 @@ pub mod host;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -34,25 +34,12 @@ pub async fn run(
         () = shutdown.cancelled() => return,
     }
     let source = Arc::new(source);
-    let mut reported: Option<String> = None;
+    let mut reported: Option<Box<RawValue>> = None;
     loop {
-        let facts = Arc::clone(&source);
-        if let Ok(Ok(facts)) =
-            tokio::task::spawn_blocking(move || host::look(&facts)).await.map(|f| encode(&f))
-        {
-            if reported.as_deref() != Some(facts.get()) {
-                match outbox.append(HOST, facts.clone()).await {
-                    Ok(seq) => {
-                        tracing::debug!(seq, "The facts of the host are to be reported");
-                        reported = Some(facts.get().to_owned());
-                    }
-                    // Tried again with the next look; the outbox has said what is wrong with the disk.
-                    Err(AppendError::Closed | AppendError::Disk(_)) => {}
-                    Err(error @ AppendError::TooBig { .. }) => {
-                        tracing::warn!(%error, "The facts of the host cannot be reported");
-                    }
-                }
-            }
+        let source = Arc::clone(&source);
+        let facts = tokio::task::spawn_blocking(move || to_raw_value(&host::look(&source))).await;
+        if let Ok(Ok(facts)) = facts {
+            report(&outbox, facts, &mut reported).await;
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -62,8 +49,22 @@ pub async fn run(
     }
 }
 
-fn encode(facts: &host::Facts) -> serde_json::Result<Box<RawValue>> {
-    serde_json::value::to_raw_value(facts)
+/// Reports `facts` unless they are what was reported last.
+async fn report(outbox: &Outbox, facts: Box<RawValue>, reported: &mut Option<Box<RawValue>>) {
+    if reported.as_ref().is_some_and(|last| last.get() == facts.get()) {
+        return;
+    }
+    match outbox.append(HOST, facts.clone()).await {
+        Ok(seq) => {
+            tracing::debug!(seq, "The facts of the host are to be reported");
+            *reported = Some(facts);
+        }
+        // Tried again with the next look; the outbox has said what is wrong with the disk.
+        Err(AppendError::Closed | AppendError::Disk(_)) => {}
+        Err(error @ AppendError::TooBig { .. }) => {
+            tracing::warn!(%error, "The facts of the host cannot be reported");
+        }
+    }
 }
 
 /// How often the facts are looked at.

@@ -117,6 +117,7 @@ async fn what_cannot_be_read_is_answered_by_4000_and_what_is_unknown_is_ignored(
         line.peer.say_raw(r#"{"type":"from-the-future","x":1}"#).await;
         line.peer.say_raw(text).await;
         assert_eq!(line.peer.closed().await, 4000, "{text}");
+        drop(line.peer);
         let ended = line.ended.await.expect("no panic");
         assert!(matches!(ended, Ended::Malformed(_) | Ended::OutOfTurn), "{ended}");
         assert_eq!(ended.next(), Next::BackOff);
