@@ -259,3 +259,6 @@ impl<T> Judge<T> {
 
 /// How often it is repeated that what runs is out of its dates.
 const UNFIT_AGAIN: time::Duration = time::Duration::HOUR;
+
+#[cfg(test)]
+mod tests;

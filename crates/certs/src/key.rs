@@ -86,7 +86,7 @@ fn rsa_kind(pkcs1: &[u8]) -> Option<String> {
     let (_, modulus) = Integer::from_der(rest).ok()?;
     let modulus = modulus.any().data;
     let significant = modulus.iter().skip_while(|byte| **byte == 0).collect::<Vec<_>>();
-    let unused = u32::try_from(significant.first()?.leading_zeros()).ok()?;
+    let unused = significant.first()?.leading_zeros();
     let bits = u32::try_from(significant.len()).ok()?.checked_mul(8)?.checked_sub(unused)?;
     (!(2048..=8192).contains(&bits)).then(|| format!("an RSA key of {bits} bits"))
 }

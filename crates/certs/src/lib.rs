@@ -26,11 +26,15 @@ mod generate;
 mod judge;
 mod key;
 mod material;
+#[cfg(test)]
+mod overhear;
 mod pem;
 mod publish;
 mod rotate;
 mod settle;
 mod source;
+#[cfg(test)]
+mod stranger;
 pub mod tls;
 mod watch;
 

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use files::{Writing, put, write_console_defender, write_console_https, write_defender};
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, SerialNumber,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -61,8 +61,6 @@ pub struct Leaf {
     not_after: OffsetDateTime,
     usages: Vec<ExtendedKeyUsagePurpose>,
     key: KeyKind,
-    /// Content of a critical extension that nobody knows.
-    unknown_critical: bool,
 }
 
 impl Ca {
@@ -135,7 +133,6 @@ impl Leaf {
             not_after: now + Duration::days(365),
             usages: vec![usage],
             key: KeyKind::P256,
-            unknown_critical: false,
         }
     }
 
@@ -188,13 +185,6 @@ impl Leaf {
         self
     }
 
-    /// With a critical extension that nobody knows.
-    #[must_use]
-    pub fn unknown_critical_extension(mut self) -> Self {
-        self.unknown_critical = true;
-        self
-    }
-
     /// Signed with its own key; a CA of nobody.
     pub fn self_signed(&self) -> Pair {
         let key = self.key.generate();
@@ -211,11 +201,6 @@ impl Leaf {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         params.serial_number = Some(serial());
-        if self.unknown_critical {
-            let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![5, 0]);
-            extension.set_criticality(true);
-            params.custom_extensions.push(extension);
-        }
         params
     }
 }
