@@ -160,3 +160,6 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many outcomes may wait; the rotation waits when it is full.
 const OUTCOMES: usize = 16;
+
+#[cfg(test)]
+mod tests;

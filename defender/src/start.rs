@@ -9,6 +9,7 @@ use certs::{CertError, Channel, CustomDir, Found, Material, RawMaterial, Watch, 
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bundle::{self, BundleError};
@@ -123,37 +124,40 @@ async fn wait(
     }
     let mut watch = Watch::new(&dirs, sources.poll);
     let mut refused = None;
-    let mut suspect: Option<String> = None;
+    let mut suspect: Option<Suspect> = None;
     loop {
         if let Some(custom) = custom_while_waiting(sources.custom, &mut refused, board) {
             return with_custom(sources, custom).map(Some);
         }
-        let settle = match read_bundle(sources) {
-            Ok(Some(bundle)) => return Ok(Some(with_bundle(bundle))),
-            Ok(None) => {
-                suspect = None;
-                None
+        suspect = match (read_bundle(sources), suspect) {
+            (Ok(Some(bundle)), _) => return Ok(Some(with_bundle(bundle))),
+            (Ok(None), _) => None,
+            (Err(error), Some(suspect)) if suspect.text == error.to_string() => {
+                if suspect.until <= Instant::now() {
+                    return Err(StartError::Bundle(error));
+                }
+                Some(suspect)
             }
-            // Perhaps it is being written: it is judged once it has been quiet.
-            Err(error) if suspect.as_ref() == Some(&error.to_string()) => {
-                return Err(StartError::Bundle(error));
-            }
-            Err(error) => {
-                suspect = Some(error.to_string());
-                Some(SETTLE)
-            }
-        };
-        let quiet = async {
-            match settle {
-                Some(settle) => tokio::time::sleep(settle).await,
-                None => std::future::pending().await,
-            }
+            (Err(error), _) => Some(Suspect { text: error.to_string(), until: Instant::now() + SETTLE }),
         };
         tokio::select! {
             () = watch.changed() => {}
-            () = quiet => {}
+            () = settled(suspect.as_ref()) => {}
             () = shutdown.cancelled() => return Ok(None),
         }
+    }
+}
+
+/// An unusable bundle that may still be on its way: it is judged once it has not changed for a while.
+struct Suspect {
+    text: String,
+    until: Instant,
+}
+
+async fn settled(suspect: Option<&Suspect>) {
+    match suspect {
+        Some(suspect) => tokio::time::sleep_until(suspect.until).await,
+        None => std::future::pending().await,
     }
 }
 
