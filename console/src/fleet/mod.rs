@@ -60,7 +60,8 @@ impl Fleet {
         Self { inner: Arc::new(Inner { state: Mutex::new(state), writer }) }
     }
 
-    /// Takes in a Defender that said `hello`; an older connection of it is told to close with 4009.
+    /// Takes in a Defender that said `hello`. An older connection of it no longer counts; the caller closes it with
+    /// 4009 once the new one was welcomed, so that the Defender is never without a line.
     ///
     /// # Errors
     /// [`Close::Decommissioned`] when the Defender is refused for good.
@@ -71,9 +72,6 @@ impl Fleet {
             state.events.publish(now, EventKind::connected(hello, address));
         }
         drop(state);
-        if let Some(older) = &arrival.superseded {
-            older.order(Order::Close(Close::Replaced));
-        }
         self.inner.writer.hello(arrival.record.clone());
         Ok(arrival)
     }

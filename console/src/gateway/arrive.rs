@@ -141,8 +141,7 @@ impl super::Inner {
             heartbeat_seconds: self.heartbeat.as_secs(),
             last_seq: arrival.session.stored(),
         });
-        let session = Session::new(socket, arrival.session, generation, self.tls.clone());
-        Ok(session.with_first(welcome))
+        Ok(Session::new(socket, arrival, welcome, generation, self.tls.clone()))
     }
 
     fn verdict(&self, hello: &Hello, identity: Option<Uuid>, address: SocketAddr) -> Result<Arrival, Close> {

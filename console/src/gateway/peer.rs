@@ -10,7 +10,7 @@ use x509_parser::parse_x509_certificate;
 
 /// The identity in the leaf of `chain`; `None` when it carries none.
 #[must_use]
-pub fn identity(chain: &[CertificateDer<'_>]) -> Option<Uuid> {
+pub(super) fn identity(chain: &[CertificateDer<'_>]) -> Option<Uuid> {
     let (_, leaf) = parse_x509_certificate(chain.first()?).ok()?;
     let names = leaf.subject_alternative_name().ok()??;
     names.value.general_names.iter().find_map(|name| match name {

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::Inner;
-use crate::fleet::{Order, SessionHandle};
+use crate::fleet::{Arrival, Order, SessionHandle};
 
 /// The WebSocket of one Defender.
 pub(super) type Socket = WebSocketStream<TlsStream<TcpStream>>;
@@ -33,7 +33,9 @@ pub(super) struct Session {
     generation: u64,
     tls: Subscriber<ServerConfig>,
     /// Sent before anything else.
-    first: Option<Box<ToDefender>>,
+    welcome: Option<Box<ToDefender>>,
+    /// The connection of the same Defender that this one takes the place of.
+    superseded: Option<Arc<SessionHandle>>,
     /// The highest report number that was acknowledged on this connection.
     acked: u64,
     /// Heartbeats that went unanswered so far.
@@ -55,17 +57,15 @@ enum End {
 impl Session {
     pub(super) fn new(
         socket: Socket,
-        handle: Arc<SessionHandle>,
+        arrival: Arrival,
+        welcome: ToDefender,
         generation: u64,
         tls: Subscriber<ServerConfig>,
     ) -> Self {
+        let Arrival { session: handle, superseded, .. } = arrival;
         let acked = handle.stored();
-        Self { socket, handle, generation, tls, first: None, acked, unanswered: 0, deadline: None }
-    }
-
-    pub(super) fn with_first(mut self, message: ToDefender) -> Self {
-        self.first = Some(Box::new(message));
-        self
+        let welcome = Some(Box::new(welcome));
+        Self { socket, handle, generation, tls, welcome, superseded, acked, unanswered: 0, deadline: None }
     }
 
     /// Serves the Defender until either side ends it, and says so to the fleet.
@@ -86,9 +86,7 @@ impl Session {
     }
 
     async fn talk(&mut self, gateway: &Inner) -> Result<std::convert::Infallible, End> {
-        if let Some(first) = self.first.take() {
-            self.send(gateway, &first).await?;
-        }
+        self.begin(gateway).await?;
         // Sessions that began together do not all beat together.
         let mut beat = Instant::now() + gateway.heartbeat.mul_f64(0.5 + lifecycle::random::share() / 2.0);
         loop {
@@ -109,6 +107,18 @@ impl Session {
                 () = gateway.shutdown.cancelled() => return Err(End::Us(Close::Restart)),
             }
         }
+    }
+
+    /// Welcomes the Defender; only then is its older connection closed, whether or not the welcome went out.
+    async fn begin(&mut self, gateway: &Inner) -> Result<(), End> {
+        let sent = match self.welcome.take() {
+            Some(welcome) => self.send(gateway, &welcome).await,
+            None => Ok(()),
+        };
+        if let Some(older) = self.superseded.take() {
+            older.order(Order::Close(Close::Replaced));
+        }
+        sent
     }
 
     async fn hear(&mut self, gateway: &Inner, message: Option<Result<Message, WsError>>) -> Result<(), End> {
