@@ -1,1 +1,27 @@
-//! To be written.
+//! The Console.
+//!
+//! ```text
+//! cli.rs config.rs   flags and environment as given; the valid Config made from them
+//! app.rs             wiring: bind, run, stop
+//! cmd/               one file per tool
+//! gateway/           the Defender listener (8084)
+//! fleet/             who is connected, and the events of it
+//! enroll.rs          install bundles and certificates for Defenders
+//! door.rs            who may wait at a listener
+//! store/             what survives a restart
+//! access/            users, passwords, tokens, and what slows down guessing
+//! web/               the HTTPS listener (8083)
+//! ```
+
+pub mod access;
+pub mod app;
+pub mod channels;
+pub mod cli;
+pub mod cmd;
+pub mod config;
+pub mod door;
+pub mod enroll;
+pub mod fleet;
+pub mod gateway;
+pub mod store;
+pub mod web;

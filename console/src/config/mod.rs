@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::cli::Serve;
 
+pub(crate) use addresses::dial_host;
 pub use addresses::{PublicUrl, San};
 pub use database::DatabaseUrl;
 

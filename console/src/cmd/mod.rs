@@ -1,0 +1,3 @@
+//! The tools: one file for each subcommand. `serve` is in `app.rs`.
+
+pub mod certs_check;

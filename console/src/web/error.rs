@@ -1,0 +1,187 @@
+//! What a caller hears when a call fails: `application/problem+json` with a stable `type`. What only the log may
+//! hear stays here.
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::access::{SignInError, SignUpError};
+use crate::enroll::EnrolError;
+use crate::store::StoreError;
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(super) enum ApiError {
+    /// A parameter or a body that cannot be read; says which and the accepted form.
+    BadRequest(String),
+    /// Not possible in the present state; says what to do instead.
+    Conflict(String),
+    /// Known, but may not.
+    Forbidden(&'static str),
+    /// Something of ours failed; the text is for the log only.
+    Internal(String),
+    /// This path has other methods.
+    MethodNotAllowed,
+    /// No such thing.
+    NotFound(&'static str),
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// The body is over 1 MiB.
+    TooLarge,
+    /// Too many failed sign-ins; try again after this time.
+    TooManyRequests(Duration),
+    /// Nobody known is calling.
+    Unauthorized(&'static str),
+    /// Not now; says why.
+    Unavailable(&'static str),
+    /// The body is no `application/json`.
+    UnsupportedMediaType,
+}
+
+/// The body of RFC 9457.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+}
+
+/// Answers paths that do not exist.
+pub(super) async fn unknown_path() -> ApiError {
+    ApiError::NotFound("there is nothing at this path; the API is below /api/v1")
+}
+
+/// Answers methods that a path does not have; the router adds `Allow`.
+pub(super) async fn unknown_method() -> ApiError {
+    ApiError::MethodNotAllowed
+}
+
+impl ApiError {
+    /// Status, last part of `type`, title and detail.
+    fn parts(&self) -> (StatusCode, &'static str, &'static str, &str) {
+        match self {
+            Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail),
+            Self::Conflict(detail) => (StatusCode::CONFLICT, "conflict", "Not possible now", detail),
+            Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail),
+            Self::Internal(_) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "Internal error",
+                "the Console could not do this; its log says why",
+            ),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Method not allowed",
+                "this path has other methods; see the Allow header",
+            ),
+            Self::NotFound(detail) => (StatusCode::NOT_FOUND, "not-found", "Not found", detail),
+            Self::RequestTimeout => (
+                StatusCode::REQUEST_TIMEOUT,
+                "request-timeout",
+                "Request timed out",
+                "the body did not arrive within 30 s",
+            ),
+            Self::TooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large", "a body has at most 1 MiB")
+            }
+            Self::TooManyRequests(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-requests",
+                "Too many requests",
+                "too many failed sign-ins; see the Retry-After header",
+            ),
+            Self::Unauthorized(detail) => (StatusCode::UNAUTHORIZED, "unauthorized", "Sign in first", detail),
+            Self::Unavailable(detail) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not ready", detail)
+            }
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "Unsupported media type",
+                "send the body as application/json",
+            ),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Self::Internal(error) = &self {
+            tracing::error!(error, "A call to the API failed");
+        }
+        let (status, code, title, detail) = self.parts();
+        let kind = format!("urn:garrison:problem:{code}");
+        let problem = Problem { kind, title, status: status.as_u16(), detail };
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response =
+            (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let headers = response.headers_mut();
+        match self {
+            Self::TooManyRequests(wait) => {
+                // Rounded up: who comes at that second is let in.
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            }
+            Self::Unauthorized(_) => {
+                headers
+                    .append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"Garrison\""));
+                let basic = HeaderValue::from_static("Basic realm=\"Garrison\", charset=\"UTF-8\"");
+                headers.append(header::WWW_AUTHENTICATE, basic);
+            }
+            Self::Unavailable(_) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(lifecycle::logging::error_chain(&error))
+    }
+}
+
+impl From<SignInError> for ApiError {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::Busy => Self::Unavailable(BUSY),
+            SignInError::Store(error) => error.into(),
+            SignInError::Throttled(wait) => Self::TooManyRequests(wait),
+            SignInError::Wrong => Self::Unauthorized("wrong user name or password"),
+        }
+    }
+}
+
+impl From<SignUpError> for ApiError {
+    fn from(error: SignUpError) -> Self {
+        match error {
+            SignUpError::Busy => Self::Unavailable(BUSY),
+            SignUpError::Form(form) => Self::BadRequest(form),
+            SignUpError::Store(error) => error.into(),
+            SignUpError::TooLate => Self::Conflict(
+                "there is a user already; sign in, or ask an administrator for a user".to_owned(),
+            ),
+            SignUpError::WrongToken => {
+                Self::Forbidden("wrong setup token; the Console's log has the one of its last start")
+            }
+        }
+    }
+}
+
+impl From<EnrolError> for ApiError {
+    fn from(error: EnrolError) -> Self {
+        match error {
+            EnrolError::CustomCertificates => Self::Conflict(error.to_string()),
+            other => Self::Internal(lifecycle::logging::error_chain(&other)),
+        }
+    }
+}
+
+const BUSY: &str = "too many sign-ins at once; try again in a moment";

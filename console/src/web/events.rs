@@ -1,0 +1,96 @@
+//! Live events as server-sent events. `id` is the revision, so that a reader that comes back with
+//! `Last-Event-ID` gets what it missed, or a `resync` event: then it takes a new snapshot.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::{StreamExt as _, stream};
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::AppState;
+use super::auth::AnyUser;
+use super::error::ApiError;
+use super::listener::Peer;
+use crate::fleet::{EventStream, Fleet, FleetEvent};
+
+/// One reader.
+struct Reader {
+    fleet: Fleet,
+    /// What is sent before anything live.
+    pending: VecDeque<Event>,
+    stream: EventStream,
+}
+
+pub(super) async fn stream(
+    _: AnyUser,
+    peer: Peer,
+    headers: HeaderMap,
+    State(state): State<AppState>,
+) -> Result<impl IntoResponse, ApiError> {
+    let last = last_event_id(&headers)?;
+    let reader = Reader::new(state.fleet, last);
+    // The reader comes back on a new connection, which has the new certificate.
+    let events = stream::unfold(reader, Reader::next).take_until(peer.ending.cancelled_owned());
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive")))
+}
+
+impl Reader {
+    fn new(fleet: Fleet, last: Option<u64>) -> Self {
+        let stream = fleet.events_since(last);
+        // At once, so that the headers are not held back until something happens.
+        let mut pending = VecDeque::from([Event::default().comment("connected").retry(RETRY)]);
+        if stream.missed {
+            pending.push_back(resync(stream.revision));
+        } else {
+            pending.extend(stream.replay.iter().map(event));
+        }
+        Self { fleet, pending, stream }
+    }
+
+    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        if let Some(event) = self.pending.pop_front() {
+            return Some((Ok(event), self));
+        }
+        match self.stream.live.recv().await {
+            Ok(next) => Some((Ok(event(&next)), self)),
+            Err(RecvError::Lagged(_)) => {
+                self.stream = self.fleet.events_since(None);
+                Some((Ok(resync(self.stream.revision)), self))
+            }
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let fault =
+        || ApiError::BadRequest("Last-Event-ID is the id of an event of this stream, a number".to_owned());
+    number.map(Some).ok_or_else(fault)
+}
+
+fn event(event: &Arc<FleetEvent>) -> Event {
+    let data = serde_json::to_string(&**event).unwrap_or_default();
+    Event::default().id(event.revision.to_string()).event(event.name()).data(data)
+}
+
+fn resync(revision: u64) -> Event {
+    let time = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+    let data = json!({ "time": time, "revision": revision }).to_string();
+    Event::default().id(revision.to_string()).event("resync").data(data)
+}
+
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How long a reader waits before it comes back.
+const RETRY: Duration = Duration::from_secs(1);

@@ -1,0 +1,30 @@
+//! Around every call: headers that each answer has, and a 500 in place of a panic.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::extract::Request;
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+
+use super::error::ApiError;
+use super::listener::{Peer, Scheme};
+
+/// Runs the call.
+pub(super) async fn guard(request: Request, next: Next) -> Response {
+    let is_https = request.extensions().get::<Peer>().is_some_and(|peer| peer.scheme == Scheme::Https);
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut answer = answer.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        ApiError::Internal(format!("the handler panicked: {text}")).into_response()
+    });
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_https {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    answer
+}

@@ -1,0 +1,132 @@
+//! What callers send, judged: JSON bodies, query parameters, identities in paths, pages of lists. Whatever does
+//! not fit is a 400 that names the accepted form and repeats no value of a body, which may be a secret.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody, JsonRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::error::ApiError;
+
+/// A JSON body of at most 1 MiB.
+pub(super) struct Body<T>(pub(super) T);
+
+/// Query parameters.
+pub(super) struct Parameters<T>(pub(super) T);
+
+/// The `{id}` of a path.
+pub(super) struct Id(pub(super) Uuid);
+
+/// Which part of a list to answer with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Page {
+    offset: usize,
+    limit: usize,
+}
+
+/// Part of a list, with `Total-Count`.
+pub(super) type Listed<T> = ([(HeaderName, HeaderValue); 1], Json<Vec<T>>);
+
+impl Page {
+    /// The page asked for; 50 from the first one when nothing is.
+    ///
+    /// # Errors
+    /// A limit over 1000.
+    pub(super) fn parse(offset: Option<usize>, limit: Option<usize>) -> Result<Self, ApiError> {
+        let limit = limit.unwrap_or(DEFAULT_LIMIT);
+        if limit > MOST_LIMIT {
+            return Err(ApiError::BadRequest(format!("limit is at most {MOST_LIMIT}")));
+        }
+        Ok(Self { offset: offset.unwrap_or(0), limit })
+    }
+
+    /// The page of `items` in the order of `compare`; sorts no more than the page needs.
+    pub(super) fn of<T: Serialize>(
+        self,
+        mut items: Vec<T>,
+        compare: impl Fn(&T, &T) -> std::cmp::Ordering,
+    ) -> Listed<T> {
+        let total = items.len();
+        let end = self.offset.saturating_add(self.limit);
+        if end < total {
+            items.select_nth_unstable_by(end, &compare);
+            items.truncate(end);
+        }
+        items.sort_unstable_by(&compare);
+        let page = items.into_iter().skip(self.offset).collect();
+        ([(TOTAL_COUNT, HeaderValue::from(total))], Json(page))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let body = tokio::time::timeout(PATIENCE, Json::<T>::from_request(request, state)).await;
+        match body.map_err(|_| ApiError::RequestTimeout)? {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(JsonRejection::MissingJsonContentType(_)) => Err(ApiError::UnsupportedMediaType),
+            Err(JsonRejection::BytesRejection(rejection)) => Err(unread(&rejection)),
+            Err(JsonRejection::JsonSyntaxError(_)) => {
+                Err(ApiError::BadRequest("the body is not valid JSON".to_owned()))
+            }
+            Err(rejection) => Err(ApiError::BadRequest(without_values(&rejection.body_text()))),
+        }
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(rejection) => Err(ApiError::BadRequest(rejection.body_text())),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let text = Path::<String>::from_request_parts(parts, state).await.map(|Path(text)| text);
+        let id = text.ok().and_then(|text| Uuid::try_parse(&text).ok());
+        id.map(Self).ok_or_else(|| {
+            let form = "the id of a Defender is a UUID, for example 7f1d6c1e-3c0b-4f0e-9a57-0d8a1f2b3c4d";
+            ApiError::BadRequest(form.to_owned())
+        })
+    }
+}
+
+fn unread(rejection: &BytesRejection) -> ApiError {
+    match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => ApiError::TooLarge,
+        _ => ApiError::BadRequest("the body could not be read".to_owned()),
+    }
+}
+
+/// What is wrong with the fields of a body, by their names only.
+fn without_values(text: &str) -> String {
+    for fault in ["unknown field `", "missing field `", "duplicate field `"] {
+        if let Some((_, rest)) = text.split_once(fault)
+            && let Some((name, _)) = rest.split_once('`')
+        {
+            return format!("{fault}{name}`");
+        }
+    }
+    "a field of the body has the wrong type".to_owned()
+}
+
+const DEFAULT_LIMIT: usize = 50;
+const MOST_LIMIT: usize = 1000;
+const TOTAL_COUNT: HeaderName = HeaderName::from_static("total-count");
+
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);

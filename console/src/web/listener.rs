@@ -1,0 +1,254 @@
+//! TCP -> TLS -> router. The socket stays bound for the life of the Console; each handshake takes the newest
+//! configuration, and a rotation asks the connections of older ones to end (`drain.rs`).
+
+use std::convert::Infallible;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::Extensions;
+use axum::http::request::Parts;
+use certs::Subscriber;
+use lifecycle::Tasks;
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use super::drain::Connection;
+use crate::door::{Door, Place};
+
+/// What every listener of the API shares.
+#[derive(Clone, Debug)]
+pub struct FrontEnd {
+    /// Answers the calls.
+    pub router: Router,
+    /// How long connections of an older configuration may finish.
+    pub grace: Duration,
+    /// Owns the connections.
+    pub tasks: Tasks,
+    /// Ends the listeners; connections finish the call in flight.
+    pub shutdown: CancellationToken,
+}
+
+/// Who is at the other end of a call's connection.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// The address.
+    pub(super) address: SocketAddr,
+    /// Whether it is encrypted up to here.
+    pub(super) scheme: Scheme,
+    /// Cancelled when the connection should end: a rotation, or the Console stops.
+    pub(super) ending: CancellationToken,
+}
+
+/// How a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// Plain, from an ingress that terminates TLS.
+    Http,
+    /// TLS.
+    Https,
+}
+
+/// The newest configuration, and the token of the connections that use it.
+struct Generations {
+    tls: Subscriber<ServerConfig>,
+    shutdown: CancellationToken,
+    newest: Mutex<(u64, CancellationToken)>,
+}
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+enum HandshakeError {
+    #[error("TLS handshake")]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Silent(#[from] crate::door::SilentError),
+    #[error("TLS handshake took longer than {} s", HANDSHAKE.as_secs())]
+    TimedOut(#[from] tokio::time::error::Elapsed),
+}
+
+impl FrontEnd {
+    /// Serves HTTPS until `shutdown`, with what `tls` holds at each handshake.
+    pub async fn serve(self, listener: TcpListener, tls: Subscriber<ServerConfig>, door: Door) {
+        let generations = Arc::new(Generations::new(tls.clone(), self.shutdown.clone()));
+        self.tasks.spawn("https rotation", Arc::clone(&generations).follow(tls));
+        let mut faults = AcceptFaults::default();
+        while let Some((stream, address, place)) = self.accept_at(&listener, &door, &mut faults).await {
+            let handshake = self.clone().handshake(stream, address, place, Arc::clone(&generations));
+            self.tasks.spawn("https handshake", handshake);
+        }
+    }
+
+    /// Serves plain HTTP until `shutdown`.
+    pub async fn serve_plain(self, listener: TcpListener) {
+        let mut faults = AcceptFaults::default();
+        while let Some((stream, address)) = self.accept(&listener, &mut faults).await {
+            let peer = Peer { address, scheme: Scheme::Http, ending: self.shutdown.child_token() };
+            self.tasks.spawn("http connection", self.connection(peer).http1(stream));
+        }
+    }
+
+    /// The place is taken before the connection: without one, connections wait in the backlog.
+    async fn accept_at(
+        &self,
+        listener: &TcpListener,
+        door: &Door,
+        faults: &mut AcceptFaults,
+    ) -> Option<(TcpStream, SocketAddr, Place)> {
+        let place = tokio::select! {
+            place = door.place() => place?,
+            () = self.shutdown.cancelled() => return None,
+        };
+        let (stream, address) = self.accept(listener, faults).await?;
+        Some((stream, address, place))
+    }
+
+    /// The next connection; `None` at shutdown.
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+        faults: &mut AcceptFaults,
+    ) -> Option<(TcpStream, SocketAddr)> {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.shutdown.cancelled() => return None,
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    // Of a peer that is gone already the next read tells.
+                    let _ = stream.set_nodelay(true);
+                    return Some((stream, SocketAddr::new(address.ip().to_canonical(), address.port())));
+                }
+                Err(error) => faults.wait(&error).await,
+            }
+        }
+    }
+
+    async fn handshake(
+        self,
+        stream: TcpStream,
+        address: SocketAddr,
+        place: Place,
+        generations: Arc<Generations>,
+    ) {
+        match shake(stream, &place, &generations).await {
+            Ok((stream, ending)) => {
+                let connection = self.connection(Peer { address, scheme: Scheme::Https, ending });
+                // A task keeps the size of its largest state: the connection gets a fresh one.
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    self.tasks.spawn("https connection", connection.http2(stream));
+                } else {
+                    self.tasks.spawn("https connection", connection.http1(stream));
+                }
+            }
+            Err(error) => {
+                let error = lifecycle::logging::error_chain(&error);
+                tracing::debug!(peer = address.to_string(), error, "HTTPS handshake failed");
+            }
+        }
+    }
+
+    fn connection(&self, peer: Peer) -> Connection {
+        Connection::new(self.router.clone(), peer, self.grace, self.tasks.clone(), self.shutdown.clone())
+    }
+}
+
+async fn shake(
+    stream: TcpStream,
+    place: &Place,
+    generations: &Generations,
+) -> Result<(TlsStream<TcpStream>, CancellationToken), HandshakeError> {
+    place.first_byte(&stream).await?;
+    let shake = async {
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        // As late as possible: a client that dialled before a rotation and speaks after it gets the new one.
+        let (tls, ending) = generations.newest();
+        Ok::<_, std::io::Error>((hello.into_stream(tls).await?, ending))
+    };
+    Ok(tokio::time::timeout(HANDSHAKE, place.in_turn(shake)).await??)
+}
+
+impl Generations {
+    fn new(tls: Subscriber<ServerConfig>, shutdown: CancellationToken) -> Self {
+        let newest = Mutex::new((tls.current().generation, shutdown.child_token()));
+        Self { tls, shutdown, newest }
+    }
+
+    /// Configuration and token in one step; the connections of an older one are told when it is not the newest.
+    fn newest(&self) -> (Arc<ServerConfig>, CancellationToken) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = self.tls.current();
+        if live.generation != newest.0 {
+            let older = std::mem::replace(&mut *newest, (live.generation, self.shutdown.child_token()));
+            older.1.cancel();
+        }
+        (Arc::clone(&live.tls), newest.1.clone())
+    }
+
+    /// Tells connections of a rotation also while nobody connects.
+    async fn follow(self: Arc<Self>, mut tls: Subscriber<ServerConfig>) {
+        loop {
+            self.newest();
+            tokio::select! {
+                changed = tls.changed() => if changed.is_none() { return },
+                () = self.shutdown.cancelled() => return,
+            }
+        }
+    }
+}
+
+impl Peer {
+    /// The peer of a call; in tests without a connection, nobody.
+    pub(super) fn of(extensions: &Extensions) -> Self {
+        extensions.get().cloned().unwrap_or_else(|| Self {
+            address: SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+            scheme: Scheme::Http,
+            ending: CancellationToken::new(),
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.extensions))
+    }
+}
+
+/// Logs that connections cannot be accepted, at most once a second, and keeps the loop from spinning.
+#[derive(Default)]
+struct AcceptFaults {
+    logged: Option<Instant>,
+}
+
+impl AcceptFaults {
+    async fn wait(&mut self, error: &std::io::Error) {
+        use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+            return;
+        }
+        if self.logged.is_none_or(|logged| logged.elapsed() >= Duration::from_secs(1)) {
+            self.logged = Some(Instant::now());
+            tracing::error!(
+                error = error.to_string(),
+                remedy = "raise the limit of open files if that is the cause",
+                "Cannot accept connections, trying again"
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+const HANDSHAKE: Duration = protocol::STEP_TIMEOUT;
+
+#[cfg(test)]
+mod tests;

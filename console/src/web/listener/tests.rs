@@ -1,0 +1,250 @@
+//! Rotation and stop, over real TLS.
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use axum::routing::get;
+use certs::Channel;
+use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use rustls::{ClientConfig, RootCertStore};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream as ClientStream;
+
+use super::*;
+use crate::web::tests::{Api, get_as};
+
+/// A listener with the API and `/slow`, which answers once told to.
+struct Running {
+    api: Api,
+    address: SocketAddr,
+    entered: Arc<Notify>,
+    answer: Arc<Notify>,
+    shutdown: CancellationToken,
+    tasks: Tasks,
+}
+
+impl Running {
+    async fn start(grace: Duration) -> Self {
+        let api = Api::new().await;
+        let (entered, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let slow = {
+            let (entered, answer) = (Arc::clone(&entered), Arc::clone(&answer));
+            get(move || async move {
+                entered.notify_one();
+                answer.notified().await;
+                "slow"
+            })
+        };
+        let router = api.router.clone().merge(Router::new().route("/slow", slow));
+        let (tasks, shutdown) = (Tasks::new(), CancellationToken::new());
+        let front_end = FrontEnd { router, grace, tasks: tasks.clone(), shutdown: shutdown.clone() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        tasks.spawn("listener", front_end.serve(listener, api.state.https.clone(), Door::new(64)));
+        Self { api, address, entered, answer, shutdown, tasks }
+    }
+
+    async fn dial(&self, alpn: &[u8]) -> ClientStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        let ca = CertificateDer::from_pem_slice(self.api.authority.ca_pem().as_bytes()).expect("PEM");
+        roots.add(ca).expect("a CA");
+        let mut config = ClientConfig::builder_with_provider(certs::tls::provider())
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![alpn.to_vec()];
+        let stream = TcpStream::connect(self.address).await.expect("never refused");
+        let name = ServerName::try_from("localhost").expect("a name");
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("never reset")
+    }
+
+    async fn http1(&self) -> (http1::SendRequest<Body>, JoinHandle<hyper::Result<()>>) {
+        let stream = TokioIo::new(self.dial(b"http/1.1").await);
+        let (sender, connection) = http1::handshake(stream).await.expect("works");
+        (sender, self.tasks.spawn("client", connection))
+    }
+
+    async fn http2(&self) -> (http2::SendRequest<Body>, JoinHandle<hyper::Result<()>>) {
+        let stream = TokioIo::new(self.dial(b"h2").await);
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.expect("works");
+        (sender, self.tasks.spawn("client", connection))
+    }
+
+    /// Moves HTTPS to a new certificate, which is served when this returns.
+    async fn rotate(&self) {
+        let mut rotated = self.api.state.https.clone();
+        rotated.changed().now_or_never();
+        let names = ["localhost".to_owned(), "rotated.example".to_owned()];
+        let now = OffsetDateTime::now_utc();
+        let material =
+            self.api.authority.server_material(Channel::ConsoleHttps, &names, now).expect("issued");
+        let leaf = material.chain()[0].clone();
+        self.api.fallback.send_replace(Arc::new(material));
+        rotated.changed().await.expect("rotation runs");
+        let stream = self.dial(b"http/1.1").await;
+        let served = stream.get_ref().1.peer_certificates().expect("verified")[0].clone();
+        assert_eq!(served, leaf, "the next handshake has the new certificate");
+    }
+}
+
+fn ask(path: &str) -> Request<Body> {
+    Request::get(path).header("host", "localhost").body(Body::empty()).expect("valid")
+}
+
+async fn text_of(response: Response<Incoming>) -> String {
+    let body = response.into_body().collect().await.expect("a whole body").to_bytes();
+    String::from_utf8(body.to_vec()).expect("text")
+}
+
+async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(10), future).await.expect("it takes milliseconds")
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_rotation_closes_idle_http1_connections_and_lets_the_call_in_flight_finish() {
+    let running = Running::start(LONG).await;
+    let (mut idle, idle_end) = running.http1().await;
+    let page = soon(idle.send_request(ask("/"))).await.expect("answered");
+    assert!(page.headers().contains_key("strict-transport-security"));
+    text_of(page).await;
+    let (mut busy, busy_end) = running.http1().await;
+    let call = running.tasks.spawn("call", async move { busy.send_request(ask("/slow")).await });
+    soon(running.entered.notified()).await;
+
+    soon(running.rotate()).await;
+    soon(idle_end).await.expect("joins").expect("closed in good order");
+    assert!(!call.is_finished());
+    running.answer.notify_one();
+    let response = soon(call).await.expect("joins").expect("answered");
+    assert_eq!(response.headers()["connection"], "close");
+    assert_eq!(text_of(response).await, "slow");
+    soon(busy_end).await.expect("joins").expect("closed in good order");
+}
+
+#[tokio::test]
+async fn a_rotation_says_goaway_on_http2_and_lets_the_call_in_flight_finish() {
+    let running = Running::start(LONG).await;
+    let (mut sender, end) = running.http2().await;
+    let call = running.tasks.spawn("call", sender.send_request(ask("https://localhost/slow")));
+    soon(running.entered.notified()).await;
+
+    soon(running.rotate()).await;
+    let refused = async {
+        // GOAWAY takes a round trip; calls before it are answered.
+        while sender.send_request(ask("https://localhost/")).await.is_ok() {}
+    };
+    soon(refused).await;
+    assert!(!call.is_finished());
+    running.answer.notify_one();
+    assert_eq!(text_of(soon(call).await.expect("joins").expect("answered")).await, "slow");
+    soon(end).await.expect("joins").expect("closed in good order");
+}
+
+#[tokio::test]
+async fn a_client_that_connected_before_a_rotation_and_asks_after_it_is_answered() {
+    let running = Running::start(LONG).await;
+    let (mut sender, end) = running.http1().await;
+    soon(running.rotate()).await;
+    let response = soon(sender.send_request(ask("/"))).await.expect("answered, not reset");
+    assert_eq!(
+        (response.status(), &response.headers()["connection"]),
+        (StatusCode::OK, &"close".parse().unwrap())
+    );
+    text_of(response).await;
+    soon(end).await.expect("joins").expect("closed in good order");
+}
+
+#[tokio::test]
+async fn without_grace_a_rotation_cuts_the_call_in_flight_at_once() {
+    let running = Running::start(Duration::ZERO).await;
+    let (mut http1, _http1_end) = running.http1().await;
+    let (mut http2, _http2_end) = running.http2().await;
+    let one = running.tasks.spawn("call", async move { http1.send_request(ask("/slow")).await });
+    let two = running.tasks.spawn("call", http2.send_request(ask("https://localhost/slow")));
+    soon(running.entered.notified()).await;
+    soon(running.entered.notified()).await;
+    soon(running.rotate()).await;
+    soon(one).await.expect("joins").expect_err("cut");
+    soon(two).await.expect("joins").expect_err("cut");
+}
+
+#[tokio::test]
+async fn a_rotation_ends_event_streams_so_that_readers_come_back() {
+    let running = Running::start(LONG).await;
+    let (mut sender, end) = running.http1().await;
+    let mut request = get_as("events", "admin");
+    request.headers_mut().insert("host", "localhost".parse().expect("valid"));
+    let mut events = soon(sender.send_request(request)).await.expect("answered").into_body();
+    soon(events.frame()).await.expect("open").expect("the first comment");
+    soon(running.rotate()).await;
+    let rest = soon(events.collect()).await.expect("ended in good order").to_bytes();
+    assert!(rest.is_empty(), "{rest:?}");
+    soon(end).await.expect("joins").expect("closed in good order");
+}
+
+#[tokio::test]
+async fn a_stop_finishes_calls_in_flight_and_leaves_no_task() {
+    let running = Running::start(LONG).await;
+    let (mut sender, end) = running.http1().await;
+    let (_silent, silent_end) = running.http2().await;
+    let call = running.tasks.spawn("call", async move { sender.send_request(ask("/slow")).await });
+    soon(running.entered.notified()).await;
+    running.shutdown.cancel();
+    running.answer.notify_one();
+    assert_eq!(text_of(soon(call).await.expect("joins").expect("answered")).await, "slow");
+    let _ = soon(end).await.expect("joins");
+    let _ = soon(silent_end).await.expect("joins");
+    running.tasks.drain(Duration::from_secs(5)).await;
+    assert_eq!(format!("{:?}", running.tasks), "{}");
+    TcpStream::connect(running.address).await.expect_err("nobody listens");
+}
+
+#[tokio::test]
+async fn plain_http_serves_the_same_without_promising_tls() {
+    let api = Api::new().await;
+    api.state.ready.set();
+    let (tasks, shutdown) = (Tasks::new(), CancellationToken::new());
+    let front_end = FrontEnd {
+        router: api.router.clone(),
+        grace: LONG,
+        tasks: tasks.clone(),
+        shutdown: shutdown.clone(),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    tasks.spawn("listener", front_end.serve_plain(listener));
+    let stream = TokioIo::new(TcpStream::connect(address).await.expect("accepted"));
+    let (mut sender, connection) = http1::handshake(stream).await.expect("works");
+    tasks.spawn("client", connection);
+    let response = soon(sender.send_request(ask("/api/v1/_ping"))).await.expect("answered");
+    assert!(!response.headers().contains_key("strict-transport-security"));
+    assert_eq!(text_of(response).await, "\"OK\"");
+    shutdown.cancel();
+    tasks.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn strangers_who_speak_no_tls_or_nothing_do_not_disturb_others() {
+    let running = Running::start(LONG).await;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(running.address).await.expect("accepted or in the backlog"));
+    }
+    let garbage = TcpStream::connect(running.address).await.expect("accepted");
+    garbage.writable().await.expect("open");
+    garbage.try_write(b"GET / HTTP/1.0\r\n\r\n").expect("room");
+    let (mut sender, _end) = soon(running.http1()).await;
+    let response = soon(sender.send_request(ask("/"))).await.expect("answered");
+    assert_eq!(response.status(), StatusCode::OK);
+    drop(silent);
+}

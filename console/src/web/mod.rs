@@ -1,0 +1,101 @@
+//! The HTTPS listener (8083): the API of contract section 5 and one page.
+//!
+//! ```text
+//! mod.rs            every route, AppState
+//! listener.rs       TCP -> TLS -> router; the newest configuration for each handshake
+//! drain.rs          one connection from its first request to its end
+//! auth.rs           who may call what
+//! error.rs          ApiError -> problem+json
+//! input.rs          bodies, parameters and pages of lists, judged
+//! guard.rs          headers of every answer; a panic is a 500
+//! session.rs  defenders.rs  certificates.rs  events.rs  pages.rs     one topic each
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, post};
+use certs::Subscriber;
+use rustls::ServerConfig;
+
+use crate::access::Access;
+use crate::enroll::Enrolment;
+use crate::fleet::Fleet;
+
+mod auth;
+mod certificates;
+mod defenders;
+mod drain;
+mod error;
+mod events;
+mod guard;
+mod input;
+pub mod listener;
+mod pages;
+mod session;
+
+/// What the handlers work with. Clones share all of it.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// Users, passwords, tokens.
+    pub access: Access,
+    /// The Console's own CA, PEM.
+    pub ca_pem: Arc<str>,
+    /// What the Defender listener runs on.
+    pub defender: Subscriber<ServerConfig>,
+    /// Port of the Defender listener.
+    pub defender_port: u16,
+    /// Issues install bundles.
+    pub enrolment: Enrolment,
+    /// Defenders and events.
+    pub fleet: Fleet,
+    /// What the HTTPS listener runs on.
+    pub https: Subscriber<ServerConfig>,
+    /// Whether all listeners accept.
+    pub ready: Ready,
+}
+
+/// Whether the Console is ready to serve. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Ready(Arc<AtomicBool>);
+
+impl Ready {
+    /// From now on it is.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Every URL of the Console.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/", get(pages::home))
+        .route("/api/v1/_ping", get(session::ping))
+        .route("/api/v1/version", get(session::version))
+        .route("/api/v1/signup", post(session::sign_up))
+        .route("/api/v1/authenticate", post(session::authenticate))
+        .route("/api/v1/defenders", get(defenders::list))
+        .route("/api/v1/defenders/names", get(defenders::names))
+        .route("/api/v1/defenders/install-bundle", get(defenders::install_bundle))
+        .route("/api/v1/defenders/{id}", get(defenders::one).delete(defenders::decommission))
+        .route("/api/v1/certs/ca.pem", get(certificates::ca))
+        .route("/api/v1/certificates", get(certificates::list))
+        .route("/api/v1/events", get(events::stream))
+        .fallback(error::unknown_path)
+        .method_not_allowed_fallback(error::unknown_method)
+        .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
+        .layer(middleware::from_fn(guard::guard))
+        .with_state(state)
+}
+
+const MOST_BODY_BYTES: usize = 1024 * 1024;
+
+#[cfg(test)]
+mod tests;
