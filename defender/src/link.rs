@@ -239,13 +239,20 @@ impl State {
             self.idle(&ended.to_string());
             return;
         }
+        let is_dialing = matches!(self.attempt, Attempt::Dialing(_));
+        if is_dialing && ended.is_replaced() {
+            // The Console has taken the new connection: its welcome is on the way.
+            tracing::debug!("The old connection is closed: the new one takes over");
+            return;
+        }
         self.link.board.disconnected(ended.to_string(), OffsetDateTime::now_utc());
-        if matches!(self.attempt, Attempt::Dialing(_)) {
+        if is_dialing {
             tracing::warn!(error = %ended, "Disconnected from Console; the next connection is being made");
             return;
         }
         let delay = self.delay(next);
-        tracing::warn!(error = %ended, retry_in_ms = milliseconds(delay), "Disconnected from Console");
+        let remedy = ended.remedy();
+        tracing::warn!(error = %ended, remedy, retry_in_ms = milliseconds(delay), "Disconnected from Console");
         self.wait(delay);
     }
 

@@ -70,6 +70,37 @@ impl Ended {
             _ => Next::BackOff,
         }
     }
+
+    /// A process that was killed ends its connection without a word, in TLS or not.
+    fn lost(error: tungstenite::Error) -> Self {
+        match error {
+            tungstenite::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Self::Lost(None)
+            }
+            error => Self::Lost(Some(error)),
+        }
+    }
+
+    /// Whether a newer connection of this identity has taken over.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        matches!(self, Self::Closed { close: Close::Replaced, .. })
+    }
+
+    /// What a person can do about it; `None`: nothing, trying again is enough.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Closed { close: Close::Replaced, .. } => Some(
+                "give each host a data directory of its own: another Defender uses the identity of this one",
+            ),
+            Self::Closed { close: Close::Malformed | Close::TooBig, .. } => Some("see the Console's log"),
+            Self::Malformed(_) | Self::OutOfTurn => {
+                Some("check that the Console's version is the Defender's or newer, and see its log")
+            }
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Ended {
@@ -80,7 +111,7 @@ impl fmt::Display for Ended {
                 if reason.is_empty() || reason == close.cause() { Ok(()) } else { write!(f, " ({reason})") }
             }
             Self::Lost(None) => f.write_str("the connection ended without a word from the Console"),
-            Self::Lost(Some(error)) => write!(f, "the connection broke: {}", error_chain(error)),
+            Self::Lost(Some(error)) => write!(f, "the connection broke: {error}"),
             Self::Malformed(error) => {
                 write!(f, "the Console sent what cannot be read: {}", error_chain(error))
             }
@@ -131,7 +162,7 @@ impl Session {
         };
         let ended = tokio::select! {
             ended = reader.run(&mut stream) => ended,
-            error = writer.run() => Ended::Lost(Some(error)),
+            error = writer.run() => Ended::lost(error),
             () = retire.cancelled() => Ended::Retired,
         };
         let closing = close(&mut sink, &mut stream, &mut reader, &ended);
@@ -180,7 +211,7 @@ impl Reader {
             let message = match tokio::time::timeout(self.limit, stream.next()).await {
                 Err(_) => return Ended::Silent(self.limit),
                 Ok(None) => return Ended::Lost(None),
-                Ok(Some(Err(error))) => return Ended::Lost(Some(error)),
+                Ok(Some(Err(error))) => return Ended::lost(error),
                 Ok(Some(Ok(message))) => message,
             };
             match &message {

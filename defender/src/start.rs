@@ -8,6 +8,7 @@ use std::time::Duration;
 use certs::{CertError, Channel, CustomDir, Found, Material, RawMaterial, Watch, custom_at_start};
 use thiserror::Error;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -87,7 +88,8 @@ fn read_bundle(sources: &Sources<'_>) -> Result<Option<Material>, BundleError> {
 }
 
 fn with_bundle(bundle: Material) -> Foundation {
-    tracing::info!(expires = %bundle.leaf().not_after, "Using the install bundle of the Console");
+    let not_after = bundle.leaf().not_after.format(&Rfc3339).unwrap_or_default();
+    tracing::info!(not_after, "Using the install bundle of the Console");
     Foundation { custom: None, fallback: Arc::new(bundle) }
 }
 

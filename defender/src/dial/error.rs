@@ -60,7 +60,7 @@ pub enum DialError {
     },
     /// The connection broke.
     #[error("the connection broke before the Console's welcome")]
-    Stream(#[source] tungstenite::Error),
+    Stream(#[source] io::Error),
     /// A step took too long.
     #[error("{step} took longer than {} s", STEP_TIMEOUT.as_secs())]
     TimedOut {
@@ -76,9 +76,9 @@ pub enum DialError {
         /// The HTTP status.
         status: u16,
     },
-    /// What answers is no WebSocket server of ours.
-    #[error("the WebSocket handshake failed")]
-    WebSocket(#[source] tungstenite::Error),
+    /// What answers is no WebSocket server of ours. The library's message contains its cause.
+    #[error("what answers does not speak the Console's protocol: {0}")]
+    WebSocket(tungstenite::Error),
 }
 
 /// A part of an attempt.
@@ -181,7 +181,8 @@ impl DialError {
                 Some(rustls::Error::AlertReceived(alert)) if is_about_certificates(*alert) => {
                     Self::OwnCertificate(*alert)
                 }
-                _ => Self::Stream(tungstenite::Error::Io(error)),
+                _ if error.kind() == io::ErrorKind::UnexpectedEof => Self::Ended,
+                _ => Self::Stream(error),
             },
             other => Self::WebSocket(other),
         }
@@ -189,12 +190,9 @@ impl DialError {
 
     /// From a line that broke after the upgrade.
     pub(super) fn from_stream(error: tungstenite::Error) -> Self {
-        match Self::from_upgrade(error) {
-            Self::WebSocket(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed) => {
-                Self::Ended
-            }
-            Self::WebSocket(error) => Self::Stream(error),
-            other => other,
+        match error {
+            tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => Self::Ended,
+            error => Self::from_upgrade(error),
         }
     }
 

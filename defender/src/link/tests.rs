@@ -1,5 +1,6 @@
 //! Tests of `link.rs`: real certificates that rotate, and a Console that does what the test says.
 
+use futures_util::StreamExt as _;
 use protocol::ToDefender;
 use testpki::Ca;
 
@@ -204,4 +205,22 @@ async fn failures_back_off_and_a_restart_in_a_row_waits_a_little_longer() {
     assert_eq!(state.delay(Next::Now), RESTART_JITTER);
     assert_eq!(state.delay(Next::Now), RESTART_AGAIN_JITTER);
     assert_eq!(state.delay(Next::Hourly), HOURLY);
+}
+
+#[tokio::test]
+async fn a_replacement_that_is_told_before_the_welcome_is_no_disconnection() {
+    let fixture = Fixture::new().await;
+    let mut old = fixture.console.welcome(0).await;
+    fixture.status(|status| status.connected).await;
+    let before = fixture.status(|_| true).await.since;
+    fixture.certificates.rotate(&fixture.console.ca);
+    let mut new = fixture.console.accept().await;
+    old.close(4009).await;
+    // The Defender has read the close: its answer is here.
+    while old.socket.next().await.is_some_and(|frame| frame.is_ok()) {}
+    new.welcome(0, 30).await;
+    assert_works(&fixture, &mut new, 1).await;
+    let status = fixture.status(|_| true).await;
+    assert!(status.connected && status.last_error.is_none());
+    assert_eq!(status.since, before);
 }
