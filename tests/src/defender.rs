@@ -191,6 +191,8 @@ impl TestDefender {
 
 impl Drop for TestDefender {
     fn drop(&mut self) {
+        // Before its directory goes: what it would say about that is not of interest.
+        self.program.kill();
         let logs = self.earlier.iter().chain([&self.program]).flat_map(Program::lines);
         assert_no_secrets("defender", logs, &[]);
     }

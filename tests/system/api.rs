@@ -157,7 +157,8 @@ async fn an_install_bundle_names_the_address_and_differs_each_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_certificates_and_the_authority_are_told_as_they_are_served() {
-    let console = TestConsole::setup().flag("--san", "extra.example.com").start().await;
+    let names = "localhost,extra.example.com";
+    let console = TestConsole::setup().variable("CONSOLE_SANS", names).start().await;
     let api = console.api().await;
     let ca = api.call(Method::GET, "certs/ca.pem", None).await.text;
     for (channel, port) in [("console-https", console.https), ("console-defender", console.defenders)] {

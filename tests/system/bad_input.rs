@@ -245,7 +245,8 @@ async fn bad_files_of_the_defender_are_refused_while_running() {
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_but_sound_files_are_taken() {
     let stage = Stage::start().await;
-    let odd: [(&str, fn(&PemSet) -> PemSet); 4] = [
+    type Change = fn(&PemSet) -> PemSet;
+    let odd: [(&str, Change); 4] = [
         ("CRLF line ends", |set| PemSet {
             cert: set.cert.replace('\n', "\r\n"),
             key: set.key.replace('\n', "\r\n"),

@@ -44,11 +44,11 @@ async fn reports_acknowledged_before_a_kill_of_the_console_are_stored_and_the_ot
 #[tokio::test(flavor = "multi_thread")]
 async fn a_defender_killed_in_mid_stream_goes_on_where_it_was_and_numbers_nothing_twice() {
     let mut stage = Stage::start().await;
+    let mut stored = last_seq(&mut stage).await;
     for round in 0..4 {
-        // Each set is a changed fact: reports are being written when the kill comes.
-        let set = stage.pki.client();
-        stage.place(Channel::Defender, Manner::Renamed, &Channel::Defender.files(&set));
-        tokio::time::sleep(Duration::from_millis(150 * round + 200)).await;
+        // Reports are being written, sent or acknowledged when the kill comes.
+        change_facts(&stage).await;
+        tokio::time::sleep(Duration::from_millis(round)).await;
         stage.defender.kill_and_restart().await;
         let shown = only_defender(&stage.api).await;
         assert_eq!(shown["id"], stage.id.as_str(), "the identity survives");
@@ -57,6 +57,9 @@ async fn a_defender_killed_in_mid_stream_goes_on_where_it_was_and_numbers_nothin
             !lines.iter().any(|line| line.starts_with("CRIT ") || line.contains("panicked")),
             "{lines:#?}"
         );
+        let now = last_seq(&mut stage).await;
+        assert!(now > stored, "round {round}: {stored} before, {now} now");
+        stored = now;
     }
     assert_eq!(stage.console.program().count_after(0, "4000"), 0, "{:#?}", stage.console.program().lines());
 }
@@ -64,37 +67,50 @@ async fn a_defender_killed_in_mid_stream_goes_on_where_it_was_and_numbers_nothin
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_made_while_the_console_is_down_arrive_after_it_is_back() {
     let mut stage = Stage::start().await;
-    let last_seq = async |stage: &mut Stage| {
-        stage.defender.stop().await;
-        let identity = stage.pki.client().into();
-        let id = stage.id.parse().expect("a UUID");
-        let (wire, welcome) = Wire::join(stage.console.defenders, &identity, id).await.expect("welcome");
-        wire.close().await;
-        stage.defender.start_again();
-        stage.defender.program().line("Connected to Console").await;
-        welcome["last_seq"].as_u64().expect("a number")
-    };
     let before = last_seq(&mut stage).await;
     stage.console.program_mut().kill();
-    let mut sets = Vec::new();
     for _ in 0..3 {
-        let set = stage.pki.client();
-        let mark = stage.defender.program().mark();
-        stage.place(Channel::Defender, Manner::Renamed, &Channel::Defender.files(&set));
-        stage.defender.program().line_after(mark, Channel::Defender.rotated_text()).await;
-        sets.push(set);
+        change_facts(&stage).await;
     }
+    // Only what is on disk can arrive.
     stage.defender.program_mut().kill();
     stage.defender.start_again();
     stage.console.start_again().await;
     let back = stage.defender.program().try_line(0, "Connected to Console", Duration::from_secs(60)).await;
     assert!(back.is_some());
-    let after = eventually("the reports have arrived", SOON * 2, async || {
+    eventually("three times two changes have arrived", SOON * 2, async || {
         let after = last_seq(&mut stage).await;
-        if after > before { Ok(after) } else { Err((before, after)) }
+        if after >= before + 6 { Ok(()) } else { Err((before, after)) }
     })
     .await;
-    assert!(after > before);
+}
+
+/// Two changes of the host's facts, each waited for: a set that would not load, and one that would.
+async fn change_facts(stage: &Stage) {
+    for is_good in [false, true] {
+        let mut set = stage.pki.client();
+        if !is_good {
+            set.key = stage.pki.client().key;
+        }
+        let mark = stage.defender.program().mark();
+        stage.place(Channel::Defender, Manner::Renamed, &Channel::Defender.files(&set));
+        let told = if is_good { Channel::Defender.rotated_text() } else { "Failed to load defender client" };
+        stage.defender.program().line_after(mark, told).await;
+        stage.defender.program().line_after(mark, "The facts of the host are to be reported").await;
+    }
+}
+
+/// The number of the Defender's last report that the Console has. The Defender is stopped for a moment, so that
+/// nobody else asks under its identity.
+async fn last_seq(stage: &mut Stage) -> u64 {
+    stage.defender.stop().await;
+    let identity = stage.pki.client().into();
+    let id = stage.id.parse().expect("a UUID");
+    let (wire, welcome) = Wire::join(stage.console.defenders, &identity, id).await.expect("welcome");
+    wire.close().await;
+    stage.defender.start_again();
+    stage.defender.program().line("Connected to Console").await;
+    welcome["last_seq"].as_u64().expect("a number")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use uuid::Uuid;
 
 use crate::stage::{Stage, assert_never_disconnected, only_defender, served};
+use crate::under_load::Reporter;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn https_moves_to_a_new_authority_and_nothing_else_is_disturbed() {
@@ -134,12 +135,15 @@ async fn a_defender_whose_new_set_the_console_refuses_keeps_its_old_connection_a
 async fn ten_openssl_sets_in_a_row_rotate_ten_times_with_the_defender_connected_throughout() {
     let mut stage = Stage::start().await;
     let events = stage.events().await;
+    let identity = Identity::from(stage.pki.client());
+    let reporter = Reporter::start(stage.console.defenders, identity.clone());
     for round in 1..=10 {
-        // Both sides trust the same authority before and after; its name and key stay, leaves are new.
+        // Both sides trust the same authority before and after; leaves and keys are new.
         stage.rotate(Channel::WebSocket, Manner::InPlace, &stage.pki.server()).await;
         stage.rotate(Channel::Defender, Manner::InPlace, &stage.pki.client()).await;
-        let now = only_defender(&stage.api).await;
+        let now = stage.api.get(&format!("defenders/{}", stage.id)).await;
         assert_eq!(now["connected"], true, "round {round}");
+        assert_eq!(stage.defender.status().0, Some(0), "round {round}");
     }
     for (channel, program) in
         [(Channel::WebSocket, stage.console.program()), (Channel::Defender, stage.defender.program())]
@@ -147,13 +151,12 @@ async fn ten_openssl_sets_in_a_row_rotate_ten_times_with_the_defender_connected_
         assert_eq!(program.count_after(0, channel.rotated_text()), 10, "{channel:?}");
         assert_eq!(program.count_after(0, "ERRO "), 0, "{channel:?}: {:#?}", program.lines());
     }
+    reporter.stop().await;
     assert_never_disconnected(&events);
     stage.defender.stop().await;
-    let identity = Identity::from(stage.pki.client());
     let id = stage.id.parse().expect("a UUID");
     let (_, welcome) = Wire::join(stage.console.defenders, &identity, id).await.expect("welcome");
-    let stored = welcome["last_seq"].as_u64();
-    assert!(stored >= Some(11), "the facts of the start, and each set is a changed fact: {welcome}");
+    assert!(welcome["last_seq"].as_u64() >= Some(1), "the facts of the host: {welcome}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

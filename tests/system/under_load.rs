@@ -54,20 +54,12 @@ async fn fifty_rotations_of_the_websocket_refuse_no_defender_and_lose_no_message
             }
         }
     });
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut reporters = JoinSet::new();
-    for _ in 0..4 {
-        reporters.spawn(report_until(Arc::clone(&stop), port, identity.clone()));
-    }
+    let reporters: Vec<_> = (0..4).map(|_| Reporter::start(port, identity.clone())).collect();
     rotate_often(&stage, Channel::WebSocket, &[&stage.pki]).await;
     let done = comers.stop().await;
-    stop.store(true, Ordering::SeqCst);
     let mut moves = 0;
-    while let Some(reporter) = reporters.join_next().await {
-        let (id, sent, moved) = reporter.expect("no panic");
-        let (_, welcome) = Wire::join(port, &identity, id).await.expect("welcome");
-        assert_eq!(welcome["last_seq"], sent, "every report of {id} is stored");
-        moves += moved;
+    for reporter in reporters {
+        moves += reporter.stop().await;
     }
     assert!(done > ROTATIONS as u64 && moves > 4, "{done} connects, {moves} moves");
     assert_eq!(stage.defender.program().count_after(0, "ERRO "), 0);
@@ -97,7 +89,32 @@ async fn rotate_often(stage: &Stage, channel: Channel, authorities: &[&OpensslPk
 }
 
 /// A Defender by hand that sends numbered reports one after the other and makes before it breaks when asked to.
-/// Returns its id, how many it sent, how often it moved.
+pub struct Reporter {
+    stop: Arc<AtomicBool>,
+    port: u16,
+    identity: Identity,
+    task: JoinSet<(Uuid, u64, u64)>,
+}
+
+impl Reporter {
+    pub fn start(port: u16, identity: Identity) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut task = JoinSet::new();
+        task.spawn(report_until(Arc::clone(&stop), port, identity.clone()));
+        Self { stop, port, identity, task }
+    }
+
+    /// Stops, asserts that each report is stored once, and returns how often it moved.
+    pub async fn stop(mut self) -> u64 {
+        self.stop.store(true, Ordering::SeqCst);
+        let (id, sent, moves) = self.task.join_next().await.expect("one task").expect("no panic");
+        let (_, welcome) = Wire::join(self.port, &self.identity, id).await.expect("welcome");
+        assert_eq!(welcome["last_seq"], sent, "every report of {id} is stored, under its own number");
+        moves
+    }
+}
+
+/// The id, how many reports were sent, how often it moved.
 async fn report_until(stop: Arc<AtomicBool>, port: u16, identity: Identity) -> (Uuid, u64, u64) {
     let id = Uuid::new_v4();
     let (mut wire, _) = Wire::join(port, &identity, id).await.expect("welcome");
