@@ -24,7 +24,8 @@ use crate::channel::Channel;
 use crate::disk::{self, FileState};
 use crate::error::show;
 use crate::generate::{self, ClientBundle, Dates, Generated, IssueError};
-use crate::material::{Material, Paths, RawMaterial};
+use crate::material::Material;
+use crate::raw::{Paths, RawMaterial};
 use crate::{key, pem};
 
 /// The Console's own CA, opened.

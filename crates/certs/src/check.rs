@@ -8,7 +8,8 @@ use time::OffsetDateTime;
 use crate::channel::Channel;
 use crate::disk::{Look, reason};
 use crate::error::{CertError, rfc3339};
-use crate::material::{Found, Material};
+use crate::material::Material;
+use crate::raw::Found;
 use crate::tls;
 
 /// How a finding counts.

@@ -12,7 +12,8 @@ use time::OffsetDateTime;
 use crate::channel::Channel;
 use crate::error::CertError;
 use crate::folders::Folders;
-use crate::material::{Found, Material, RawMaterial};
+use crate::material::Material;
+use crate::raw::{Found, RawMaterial};
 
 /// The directory and the one watcher on it. Clones share the watcher.
 #[derive(Debug, Clone)]

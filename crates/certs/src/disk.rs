@@ -13,7 +13,7 @@ use crate::channel::Channel;
 use crate::error::CertError;
 use crate::fault::Fault;
 use crate::fingerprint::{Fingerprint, Hasher, Part};
-use crate::material::{Found, Paths, RawMaterial};
+use crate::raw::{Found, Paths, RawMaterial};
 
 /// One file as it was found.
 pub(crate) enum FileState {

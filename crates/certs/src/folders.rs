@@ -3,8 +3,8 @@
 //!
 //! Watched are the directory, whole; the folder it is in, for the directory's own name; and each folder that a
 //! symlink on the way to the directory or to one of its files leads through, for the names on that way. A watch
-//! belongs to an inode, so each look compares the inodes with those watched: that is how a directory that was
-//! replaced, unmounted or mounted over gets its watch back.
+//! belongs to an inode and dies with it or its mount, so each look renews them all and drops those of other inodes:
+//! that is how a directory that was replaced, unmounted or mounted over gets its watch back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -117,16 +117,16 @@ impl Armed {
         for path in wanted {
             let Ok(metadata) = fs::metadata(path) else { continue };
             let inode = (metadata.dev(), metadata.ino());
-            if self.inodes.get(path) == Some(&inode) {
-                continue;
-            }
-            if self.inodes.remove(path).is_some() {
+            let before = self.inodes.remove(path);
+            if before.is_some_and(|before| before != inode) {
                 let _ = watcher.unwatch(path);
             }
+            // Also when it is the same inode: a folder made anew often gets the old one's number, and after an unmount
+            // and a mount it is the same for good reason, but the watch is dead. On a live watch this changes nothing.
             match watcher.watch(path, RecursiveMode::NonRecursive) {
                 Ok(()) => {
                     self.inodes.insert(path.clone(), inode);
-                    is_new = true;
+                    is_new |= before != Some(inode);
                 }
                 // Gone again: the next look finds out.
                 Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}

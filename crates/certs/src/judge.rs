@@ -12,8 +12,9 @@ use crate::custom::{USING_CUSTOM, log_doubts};
 use crate::disk::Look;
 use crate::error::{CertError, rfc3339};
 use crate::fingerprint::Fingerprint;
-use crate::material::{Found, Material};
+use crate::material::Material;
 use crate::publish::{Live, Publisher, Subscriber};
+use crate::raw::Found;
 use crate::rotate::Outcome;
 use crate::source::Source;
 

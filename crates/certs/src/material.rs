@@ -1,52 +1,23 @@
-//! RawMaterial -> Material: every check on certificates is here. Dates and order are judged apart from parsing,
+//! RawMaterial -> Material: every check on certificates is here; the texts before it are in `raw.rs`. Dates and order are judged apart from parsing,
 //! because a start takes an expired leaf and a swap does not.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::sign::SigningKey;
 use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
-use zeroize::Zeroizing;
 
 use crate::certificate::{Certificate, CertificateFacts};
 use crate::channel::{Channel, Role};
-use crate::disk::Look;
 use crate::doubt::{Doubt, Suspicion};
 use crate::error::CertError;
 use crate::fault::{Fault, Input};
-use crate::fingerprint::{Fingerprint, Hasher, Part};
+use crate::fingerprint::Fingerprint;
+use crate::raw::{Paths, RawMaterial};
 use crate::{key, pem};
-
-/// The texts of a set's files, not looked into yet.
-pub struct RawMaterial {
-    pub(crate) channel: Channel,
-    pub(crate) paths: Paths,
-    pub(crate) ca: Option<Vec<u8>>,
-    pub(crate) cert: Vec<u8>,
-    pub(crate) key: Zeroizing<Vec<u8>>,
-    /// The key file's permission bits; `None` for a key that is in no file.
-    pub(crate) key_mode: Option<u32>,
-}
-
-/// Where the parts of a set come from, for messages.
-#[derive(Debug, Clone)]
-pub(crate) struct Paths {
-    pub(crate) ca: PathBuf,
-    pub(crate) cert: PathBuf,
-    pub(crate) key: PathBuf,
-}
-
-/// What a directory holds for a channel.
-#[derive(Debug)]
-pub enum Found {
-    /// All files.
-    Complete(RawMaterial),
-    /// These are absent.
-    Missing(Vec<&'static str>),
-}
 
 /// A set that can be used: everything parses, the key belongs to the leaf, key and extended key usage fit the
 /// channel. Its dates are another matter: [`Material::unfit`].
@@ -65,52 +36,6 @@ pub struct Material {
     file_doubts: Vec<Doubt>,
 }
 
-impl RawMaterial {
-    /// Reads a channel's files, each of them once and whole.
-    ///
-    /// # Errors
-    /// When all files are there and one cannot be read.
-    pub fn read(channel: Channel, dir: &Path) -> Result<Found, CertError> {
-        Look::take(channel, dir).into_found()
-    }
-
-    /// A set from memory. `dir`, with the channel's file names, is what messages call it.
-    #[must_use]
-    pub fn from_files(
-        channel: Channel,
-        dir: &Path,
-        ca: Option<Vec<u8>>,
-        cert: Vec<u8>,
-        key: Zeroizing<Vec<u8>>,
-    ) -> Self {
-        Self { channel, paths: Paths::new(channel, dir), ca, cert, key, key_mode: None }
-    }
-
-    /// The identity of the content; equal for equal files.
-    #[must_use]
-    pub fn fingerprint(&self) -> Fingerprint {
-        let mut hasher = Hasher::new();
-        if self.channel.files().ca.is_some() {
-            hasher.add(self.ca.as_deref().map_or(Part::Missing, Part::Content));
-        }
-        hasher.add(Part::Content(&self.cert));
-        hasher.add(Part::Content(&self.key));
-        hasher.finish()
-    }
-}
-
-impl Paths {
-    /// The contract's names in `dir`.
-    pub(crate) fn new(channel: Channel, dir: &Path) -> Self {
-        let files = channel.files();
-        Self {
-            ca: dir.join(files.ca.unwrap_or_default()),
-            cert: dir.join(files.cert),
-            key: dir.join(files.key),
-        }
-    }
-}
-
 impl Material {
     /// Looks into a set.
     ///
@@ -118,7 +43,7 @@ impl Material {
     /// [`CertError::Ca`] and [`CertError::KeyPair`]: the set is unusable.
     pub fn parse(raw: RawMaterial) -> Result<Self, CertError> {
         let fingerprint = raw.fingerprint();
-        let file_doubts = file_doubts(&raw);
+        let file_doubts = raw.doubts();
         let RawMaterial { channel, paths, ca, cert, key, .. } = raw;
         let cas = match channel.files().ca {
             Some(_) => parse_cas(&paths.ca, &ca.unwrap_or_default())
@@ -312,16 +237,6 @@ impl fmt::Debug for Material {
     }
 }
 
-impl fmt::Debug for RawMaterial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RawMaterial")
-            .field("channel", &self.channel)
-            .field("paths", &self.paths)
-            .field("key", &"***")
-            .finish_non_exhaustive()
-    }
-}
-
 fn parse_cas(path: &Path, bytes: &[u8]) -> Result<Vec<Certificate>, Fault> {
     let cas = parse_certificates(path, bytes)?;
     for (index, ca) in cas.iter().enumerate() {
@@ -383,27 +298,6 @@ fn parse_certificates(path: &Path, bytes: &[u8]) -> Result<Vec<Certificate>, Fau
             labels: blocks.into_iter().map(|block| block.label).collect(),
         })
     }
-}
-
-fn file_doubts(raw: &RawMaterial) -> Vec<Doubt> {
-    let files = [
-        (&raw.paths.ca, raw.ca.as_deref().unwrap_or_default()),
-        (&raw.paths.cert, raw.cert.as_slice()),
-        (&raw.paths.key, raw.key.as_slice()),
-    ];
-    let marked = files.into_iter().filter(|(_, bytes)| pem::has_byte_order_mark(bytes));
-    let mut doubts = marked
-        .map(|(file, _)| Doubt { file: file.clone(), suspicion: Suspicion::ByteOrderMark })
-        .collect::<Vec<_>>();
-    if raw.paths.cert != raw.paths.key
-        && pem::decode(&raw.cert).is_ok_and(|blocks| blocks.iter().any(pem::Block::is_private_key))
-    {
-        doubts.push(Doubt { file: raw.paths.cert.clone(), suspicion: Suspicion::KeyInCertificateFile });
-    }
-    if let Some(mode) = raw.key_mode.filter(|mode| mode & 0o004 != 0) {
-        doubts.push(Doubt { file: raw.paths.key.clone(), suspicion: Suspicion::KeyReadable { mode } });
-    }
-    doubts
 }
 
 /// 30 days, as the contract says.

@@ -209,7 +209,10 @@ impl<T: Send + Sync + 'static> Rotation<T> {
     fn has_new_event(&mut self) -> bool {
         let Some(events) = &mut self.events else { return false };
         let is_new = events.has_changed().unwrap_or(false);
-        events.mark_unchanged();
+        if is_new {
+            // Only then: an event between the two lines must stay unseen.
+            events.mark_unchanged();
+        }
         is_new
     }
 

@@ -114,16 +114,19 @@ impl Settle {
 }
 
 impl Timing {
-    /// What the programs use.
+    /// What the programs use. A poll is neither faster than the quiet nor rarer than daily.
     pub(crate) fn polling(poll: Duration) -> Self {
         Self {
-            quiet: Duration::from_millis(250),
+            quiet: QUIET,
             busy: Duration::from_secs(2),
             hold: Duration::from_secs(3),
-            poll,
+            poll: poll.clamp(QUIET, DAY),
         }
     }
 }
+
+const QUIET: Duration = Duration::from_millis(250);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,8 @@ impl Watch {
         let folders = Folders::new(dirs, poll);
         let events = folders.events();
         let handled = *events.borrow();
-        Self { folders, events, handled, timing: Timing::polling(poll), next_poll: Instant::now() + poll }
+        let timing = Timing::polling(poll);
+        Self { folders, events, handled, timing, next_poll: Instant::now() + timing.poll }
     }
 
     /// Returns when something in one of the directories may have changed since the last return, and it has been
@@ -60,5 +61,47 @@ impl Watch {
                 () = sleep_until(quiet) => return,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stranger::Folder;
+
+    /// Longer than any test.
+    const NEVER: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn returns_when_files_appear_in_any_of_the_directories() {
+        let folder = Folder::new();
+        folder.shell("mkdir bundle");
+        let dirs = [folder.at("bundle"), folder.at("custom")];
+        let mut watch = Watch::new(&[&dirs[0], &dirs[1]], NEVER);
+        for deed in ["touch bundle/x", "mkdir custom", "touch custom/y", "rm -r custom", "echo z > bundle/x"]
+        {
+            folder.shell(deed);
+            tokio::time::timeout(Duration::from_secs(20), watch.changed()).await.expect(deed);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_is_not_lost_when_the_wait_is_dropped() {
+        let folder = Folder::new();
+        let mut watch = Watch::new(&[folder.path()], NEVER);
+        folder.shell("touch x");
+        for _ in 0..3 {
+            let dropped = tokio::time::timeout(Duration::from_millis(50), watch.changed()).await;
+            assert!(dropped.is_err(), "it must be quiet for longer");
+        }
+        tokio::time::timeout(Duration::from_secs(20), watch.changed()).await.expect("still known");
+    }
+
+    #[tokio::test]
+    async fn returns_when_it_is_time_to_look_in_any_case() {
+        let folder = Folder::new();
+        let mut watch = Watch::new(&[folder.path()], Duration::from_millis(300));
+        let polled = tokio::time::timeout(Duration::from_secs(20), watch.changed());
+        polled.await.expect("a poll without an event");
     }
 }

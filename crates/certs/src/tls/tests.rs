@@ -45,6 +45,13 @@ fn handshake(
     Ok((client, server))
 }
 
+fn refusal(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> rustls::Error {
+    match handshake(client, server) {
+        Ok(_) => panic!("they agreed"),
+        Err(error) => error,
+    }
+}
+
 fn browser(ca: &Ca) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for block in crate::pem::decode(ca.pem().as_bytes()).expect("PEM") {
@@ -83,11 +90,11 @@ fn the_groups_that_the_issue_names_are_offered_in_its_order() {
 fn a_client_without_a_certificate_of_the_set_s_ca_is_refused() {
     let (folder, ca) = Folder::good();
     let server = Arc::new(console_defender(&material(&folder, Channel::ConsoleDefender)).expect("builds"));
-    let error = handshake(&browser(&ca), &server).err().expect("no certificate");
+    let error = refusal(&browser(&ca), &server);
     assert_eq!(error, rustls::Error::NoCertificatesPresented);
     folder.put_pair("defender-client", &Ca::new("Other CA").issue(&Leaf::client("x")));
     let stranger = Arc::new(defender_client(&material(&folder, Channel::Defender)).expect("builds"));
-    let error = handshake(&stranger, &server).err().expect("another CA's");
+    let error = refusal(&stranger, &server);
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
 }
 
@@ -97,7 +104,7 @@ fn a_defender_refuses_a_console_of_another_ca() {
     let client = Arc::new(defender_client(&material(&folder, Channel::Defender)).expect("builds"));
     let (other, _) = Folder::good();
     let server = Arc::new(console_defender(&material(&other, Channel::ConsoleDefender)).expect("builds"));
-    let error = handshake(&client, &server).err().expect("unknown");
+    let error = refusal(&client, &server);
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
 }
 
@@ -129,10 +136,10 @@ fn https_serves_tls_1_2_and_the_defender_listener_does_not() {
     let client12 =
         builder.expect("versions").with_root_certificates(RootCertStore::empty()).with_no_client_auth();
     let https = Arc::new(console_https(&material(&folder, Channel::ConsoleHttps)).expect("builds"));
-    let error = handshake(&Arc::new(client12.clone()), &https).err().expect("no roots");
+    let error = refusal(&Arc::new(client12.clone()), &https);
     assert!(error.to_string().contains("UnknownIssuer"), "TLS 1.2 was agreed on, then: {error}");
     let gateway = console_defender(&material(&folder, Channel::ConsoleDefender)).expect("builds");
-    let error = handshake(&Arc::new(client12), &Arc::new(gateway)).err().expect("no common version");
+    let error = refusal(&Arc::new(client12), &Arc::new(gateway));
     assert!(error.to_string().contains("peer is incompatible"), "{error}");
 }
 
@@ -150,7 +157,7 @@ fn an_x509_version_1_leaf_is_served() {
 #[test]
 fn a_listener_that_could_trust_nobody_is_not_built() {
     let (folder, _) = Folder::good();
-    let error = console_defender(&material(&folder, Channel::ConsoleHttps)).err().expect("no CAs");
+    let error = console_defender(&material(&folder, Channel::ConsoleHttps)).expect_err("no CAs");
     assert_eq!(
         error.to_string(),
         "building the TLS configuration: unexpected error: no root trust anchors were provided"
