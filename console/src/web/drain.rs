@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::rt::{Executor, Read, Write};
 use hyper::server::conn::{http1, http2};
@@ -34,6 +35,9 @@ pub(super) struct Connection {
 
 /// What HTTP/1 and HTTP/2 connections have in common.
 trait Graceful: Future<Output = hyper::Result<()>> {
+    /// Whether closing an idle connection may cross with a request; GOAWAY says which ones count.
+    const CLOSING_RACES: bool;
+
     /// Finish what is in flight, take nothing new.
     fn finish(self: Pin<&mut Self>);
 }
@@ -43,6 +47,8 @@ where
     I: Read + Write + Unpin,
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
 {
+    const CLOSING_RACES: bool = true;
+
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
@@ -54,6 +60,8 @@ where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
 {
+    const CLOSING_RACES: bool = false;
+
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
@@ -109,13 +117,22 @@ impl Connection {
         let (router, peer, asked) = (self.router.clone(), self.peer.clone(), self.asked.clone());
         service_fn(move |request: Request<Incoming>| {
             asked.cancel();
+            let ending = peer.ending.clone();
+            let has_streams = request.version() >= Version::HTTP_2;
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
-            router.clone().oneshot(request)
+            let answer = router.clone().oneshot(request);
+            async move {
+                let mut answer = answer.await?;
+                if ending.is_cancelled() && !has_streams {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok(answer)
+            }
         })
     }
 
-    async fn run(&self, connection: impl Graceful) {
+    async fn run<C: Graceful>(&self, connection: C) {
         let mut connection = pin!(connection);
         tokio::select! {
             result = &mut connection => return self.log(result),
@@ -125,10 +142,9 @@ impl Connection {
         }
         let cut = pin!(self.cut());
         let finish = pin!(async {
-            // A client that connected just before gets its answer: it cannot know, and would see a reset.
             tokio::select! {
                 result = &mut connection => return result,
-                () = self.asked.cancelled() => {}
+                () = self.linger(C::CLOSING_RACES) => {}
                 () = self.shutdown.cancelled() => {}
             }
             connection.as_mut().finish();
@@ -139,6 +155,16 @@ impl Connection {
             () = cut => {
                 tracing::debug!(peer = self.peer.address.to_string(), "HTTPS connection cut at the end of its grace");
             }
+        }
+    }
+
+    /// Until a close does no harm. A client that connected just before cannot know of the rotation: it gets its
+    /// first answer. One that calls again and again gets the next one, with `Connection: close`: closing
+    /// between two calls may cross with a request on its way, which the client would see reset.
+    async fn linger(&self, closing_races: bool) {
+        self.asked.cancelled().await;
+        if closing_races {
+            tokio::time::sleep(LINGER).await;
         }
     }
 
@@ -175,6 +201,9 @@ impl Connection {
 /// How long a client may say nothing before its first request, take to send its headers, or leave a ping open.
 const SILENCE: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long an idle HTTP/1 connection may still send a call after a rotation.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// How long calls in flight may take once the Console stops.
 const STOP: Duration = Duration::from_secs(5);

@@ -27,13 +27,12 @@ use crate::store::writer::Writer;
 pub(super) struct Api {
     pub(super) router: Router,
     pub(super) state: AppState,
-    pub(super) store: Store,
+    store: Store,
     /// Issues what `fallback` may be replaced by.
     pub(super) authority: Arc<Authority>,
     /// Replacing it rotates HTTPS.
     pub(super) fallback: watch::Sender<Arc<Material>>,
-    pub(super) dir: tempfile::TempDir,
-    pub(super) tasks: Tasks,
+    dir: tempfile::TempDir,
     _shutdown: tokio_util::sync::DropGuard,
 }
 
@@ -69,10 +68,10 @@ impl Api {
             ready: Ready::default(),
         };
         let router = router(state.clone());
-        Self { router, state, store, authority, fallback, dir, tasks, _shutdown: shutdown.drop_guard() }
+        Self { router, state, store, authority, fallback, dir, _shutdown: shutdown.drop_guard() }
     }
 
-    pub(super) async fn call(&self, request: Request<Body>) -> Response<Body> {
+    async fn call(&self, request: Request<Body>) -> Response<Body> {
         self.router.clone().oneshot(request).await.expect("infallible")
     }
 

@@ -82,7 +82,8 @@ impl Running {
     async fn rotate(&self) {
         let mut rotated = self.api.state.https.clone();
         rotated.changed().now_or_never();
-        let names = ["localhost".to_owned(), "rotated.example".to_owned()];
+        let generation = rotated.current().generation;
+        let names = ["localhost".to_owned(), format!("rotated-{generation}.example")];
         let now = OffsetDateTime::now_utc();
         let material =
             self.api.authority.server_material(Channel::ConsoleHttps, &names, now).expect("issued");
@@ -162,6 +163,27 @@ async fn a_client_that_connected_before_a_rotation_and_asks_after_it_is_answered
     );
     text_of(response).await;
     soon(end).await.expect("joins").expect("closed in good order");
+}
+
+#[tokio::test]
+async fn a_client_that_calls_without_a_pause_is_never_cut_off_between_two_calls() {
+    let running = Running::start(LONG).await;
+    for _ in 0..5 {
+        let (mut sender, end) = running.http1().await;
+        let calls = running.tasks.spawn("calls", async move {
+            loop {
+                let response = sender.send_request(ask("/api/v1/_ping")).await.expect("answered, not reset");
+                let is_last = response.headers().contains_key("connection");
+                text_of(response).await;
+                if is_last {
+                    return;
+                }
+            }
+        });
+        soon(running.rotate()).await;
+        soon(calls).await.expect("told to close");
+        soon(end).await.expect("joins").expect("closed in good order");
+    }
 }
 
 #[tokio::test]
