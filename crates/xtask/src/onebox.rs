@@ -67,13 +67,14 @@ impl Options {
 
 fn run(options: &Options) -> Result<ExitCode, String> {
     check_ports(options.ports)?;
-    let mut programs = Programs::new().map_err(|error| format!("taking over signals: {error}"))?;
     println!("Building");
     if !crate::build() {
         return Err("the build failed".to_owned());
     }
     check_ports(options.ports)?;
     let onebox = Onebox::prepare(&options.dir)?;
+    // After the build, which Ctrl-C ends in its own way.
+    let mut programs = Programs::new().map_err(|error| format!("taking over signals: {error}"))?;
     start(&mut programs, "console", &onebox.console_arguments(options.ports))?;
     let end = follow(&mut programs, &onebox);
     stop(&mut programs);
