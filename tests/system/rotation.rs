@@ -151,8 +151,8 @@ async fn ten_openssl_sets_in_a_row_rotate_ten_times_with_the_defender_connected_
         assert_eq!(program.count_after(0, channel.rotated_text()), 10, "{channel:?}");
         assert_eq!(program.count_after(0, "ERRO "), 0, "{channel:?}: {:#?}", program.lines());
     }
-    reporter.stop().await;
     assert_never_disconnected(&events);
+    reporter.stop().await;
     stage.defender.stop().await;
     let id = stage.id.parse().expect("a UUID");
     let (_, welcome) = Wire::join(stage.console.defenders, &identity, id).await.expect("welcome");
