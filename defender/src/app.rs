@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use certs::{Channel, CustomDir, Outcome, Rotation};
+use certs::{Channel, CustomDir, Outcome, Rotation, Subscriber};
 use lifecycle::{Instance, Tasks, random, signal};
 use rustls::ClientConfig;
 use time::OffsetDateTime;
@@ -90,30 +90,9 @@ fn begin(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let outbox = Outbox::open(&config.data_dir.join(OUTBOX), Limits::default(), tasks, shutdown.clone())?;
-    let (bundle, fallback) = watch::channel(foundation.fallback);
-    let (certificates, rotation) = Rotation::<ClientConfig>::start(
-        Channel::Defender,
-        custom,
-        foundation.custom,
-        fallback,
-        certs::tls::defender_client,
-    )
-    .map_err(StartError::Custom)?;
-
-    let (outcomes, outcomes_receiver) = mpsc::channel(OUTCOMES);
-    tasks.spawn_critical("rotation", shutdown.clone(), rotation.run(outcomes, shutdown.clone()));
-    if config.install_bundle.is_none() {
-        let (dir, poll) = (config.install_bundle_dir.clone(), config.custom_certs_poll);
-        let stop = shutdown.clone();
-        tasks.spawn("bundle", async move { start::follow_bundle(&dir, poll, bundle, stop).await });
-    } else {
-        // The string does not change while the program runs; the channel stays open for its reader.
-        let stop = shutdown.clone();
-        tasks.spawn("bundle", async move {
-            stop.cancelled_owned().await;
-            drop(bundle)
-        });
-    }
+    let look_now = Arc::new(Notify::new());
+    let outcomes = pass_on(&look_now, board.clone(), tasks);
+    let certificates = rotate(config, custom, foundation, outcomes, tasks, shutdown)?;
 
     let source = host::Source {
         hostname: config.hostname.clone(),
@@ -121,8 +100,6 @@ fn begin(
         custom_watched: custom.is_watched(),
     };
     let identity = host::look(&source).identity(id);
-    let look_now = Arc::new(Notify::new());
-    tasks.spawn("outcomes", pass_on(outcomes_receiver, Arc::clone(&look_now), board.clone()));
     let (welcomed, welcomed_receiver) = watch::channel(false);
     let reports = report::run(outbox.clone(), source, welcomed_receiver, look_now, shutdown.clone());
     tasks.spawn_critical("reports", shutdown.clone(), reports);
@@ -142,14 +119,42 @@ fn begin(
     Ok(())
 }
 
-/// Each change of certificates, taken or refused, is worth a look at the facts. Ends with the rotation.
-async fn pass_on(mut outcomes: mpsc::Receiver<Outcome>, look_now: Arc<Notify>, board: Board) {
-    while let Some(outcome) = outcomes.recv().await {
-        if let Outcome::Refused { error, remedy, .. } = outcome {
-            board.fault(format!("custom certificates refused: {error}; {remedy}"), OffsetDateTime::now_utc());
-        }
-        look_now.notify_one();
+/// Starts to follow the custom directory and, unless the bundle is a string, the bundle directory.
+fn rotate(
+    config: &Config,
+    custom: &CustomDir,
+    foundation: Foundation,
+    outcomes: mpsc::Sender<Outcome>,
+    tasks: &Tasks,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Subscriber<ClientConfig>> {
+    let (bundle, fallback) = watch::channel(foundation.fallback);
+    let (certificates, rotation) =
+        Rotation::start(Channel::Defender, custom, foundation.custom, fallback, certs::tls::defender_client)
+            .map_err(StartError::Custom)?;
+    tasks.spawn_critical("rotation", shutdown.clone(), rotation.run(outcomes, shutdown.clone()));
+    if config.install_bundle.is_none() {
+        let (dir, poll) = (config.install_bundle_dir.clone(), config.custom_certs_poll);
+        let stop = shutdown.clone();
+        tasks.spawn("bundle", async move { start::follow_bundle(&dir, poll, bundle, stop).await });
     }
+    Ok(certificates)
+}
+
+/// Each change of certificates, taken or refused, is worth a look at the facts. Ends with the rotation.
+fn pass_on(look_now: &Arc<Notify>, board: Board, tasks: &Tasks) -> mpsc::Sender<Outcome> {
+    let (sender, mut outcomes) = mpsc::channel(OUTCOMES);
+    let look_now = Arc::clone(look_now);
+    tasks.spawn("outcomes", async move {
+        while let Some(outcome) = outcomes.recv().await {
+            if let Outcome::Refused { error, remedy, .. } = outcome {
+                let text = format!("custom certificates refused: {error}; {remedy}");
+                board.fault(text, OffsetDateTime::now_utc());
+            }
+            look_now.notify_one();
+        }
+    });
+    sender
 }
 
 /// Directory of the unsent reports, in the data directory.

@@ -65,47 +65,22 @@ impl Config {
     /// # Errors
     /// Every fault at once.
     pub fn parse(args: RunArgs, install_bundle: Option<BundleText>) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let mut note = |setting: &'static str, fault: String| faults.push(Fault { setting, fault });
-
-        let console = match text(args.console_address) {
-            None => {
-                note(CONSOLE_ADDRESS, format!("missing; set it to {ACCEPTED_ADDRESS}"));
-                None
-            }
-            Some(address) => address
-                .parse::<ConsoleAddress>()
-                .map_err(|fault| note(CONSOLE_ADDRESS, fault.to_string()))
-                .ok(),
-        };
+        let mut notes = Notes::default();
+        let console = notes.console(text(args.console_address));
         let server_name = match text(args.console_server_name) {
             None => console.as_ref().map(|console| console.name.clone()),
-            Some(name) => server_name(&name)
-                .ok_or_else(|| note(SERVER_NAME, format!("`{name}` is neither a DNS name nor an IP address")))
-                .ok(),
+            Some(name) => notes.server_name(&name),
         };
-        let poll = text(args.custom_certs_poll).unwrap_or_else(|| cli::CUSTOM_CERTS_POLL.to_owned());
-        let poll = match duration::parse(&poll) {
-            Ok(poll) if poll.is_zero() => Err("`0` would poll without a pause; write 1s or more".to_owned()),
-            Ok(poll) => Ok(poll),
-            Err(error) => Err(error.to_string()),
-        }
-        .map_err(|fault| note(POLL, fault))
-        .ok();
+        let poll =
+            notes.poll(&text(args.custom_certs_poll).unwrap_or_else(|| cli::CUSTOM_CERTS_POLL.to_owned()));
         let hostname = text(args.hostname);
-        if let Some(name) = hostname.as_ref().filter(|name| !is_host_name(name)) {
-            note(HOSTNAME, format!("`{name}` is no name; write 1 to 253 characters without spaces"));
-        }
-        let level = text(args.log_level).unwrap_or_else(|| cli::LOG_LEVEL.to_owned());
-        let level =
-            LogLevel::from_str(&level).map_err(|fault| note(LEVEL, format!("`{level}`: {fault}"))).ok();
-        let format = text(args.log_format).unwrap_or_else(|| cli::LOG_FORMAT.to_owned());
+        notes.hostname(hostname.as_deref());
+        let level = notes.choice(LEVEL, &text(args.log_level).unwrap_or_else(|| cli::LOG_LEVEL.to_owned()));
         let format =
-            LogFormat::from_str(&format).map_err(|fault| note(FORMAT, format!("`{format}`: {fault}"))).ok();
-
+            notes.choice(FORMAT, &text(args.log_format).unwrap_or_else(|| cli::LOG_FORMAT.to_owned()));
         match (console, server_name, poll, level, format) {
             (Some(console), Some(server_name), Some(poll), Some(log_level), Some(log_format))
-                if faults.is_empty() =>
+                if notes.0.is_empty() =>
             {
                 Ok(Self {
                     console,
@@ -120,8 +95,58 @@ impl Config {
                     log_format,
                 })
             }
-            _ => Err(Faults(faults)),
+            _ => Err(Faults(notes.0)),
         }
+    }
+}
+
+/// Judges one setting at a time and collects the faults; `None` stands for a setting with one.
+#[derive(Default)]
+struct Notes(Vec<Fault>);
+
+impl Notes {
+    fn note(&mut self, setting: &'static str, fault: impl fmt::Display) {
+        self.0.push(Fault { setting, fault: fault.to_string() });
+    }
+
+    fn console(&mut self, address: Option<String>) -> Option<ConsoleAddress> {
+        let Some(address) = address else {
+            self.note(CONSOLE_ADDRESS, format!("missing; set it to {ACCEPTED_ADDRESS}"));
+            return None;
+        };
+        address.parse().map_err(|fault: AddressError| self.note(CONSOLE_ADDRESS, fault)).ok()
+    }
+
+    fn server_name(&mut self, name: &str) -> Option<ServerName<'static>> {
+        let parsed = server_name(name);
+        if parsed.is_none() {
+            self.note(SERVER_NAME, format!("`{name}` is neither a DNS name nor an IP address"));
+        }
+        parsed
+    }
+
+    fn poll(&mut self, poll: &str) -> Option<Duration> {
+        match duration::parse(poll) {
+            Ok(duration) if duration.is_zero() => {
+                self.note(POLL, format!("`{poll}` would poll without a pause; write 1s or more"));
+                None
+            }
+            Ok(duration) => Some(duration),
+            Err(fault) => {
+                self.note(POLL, fault);
+                None
+            }
+        }
+    }
+
+    fn hostname(&mut self, name: Option<&str>) {
+        if let Some(name) = name.filter(|name| !is_host_name(name)) {
+            self.note(HOSTNAME, format!("`{name}` is no name; write 1 to 253 characters without spaces"));
+        }
+    }
+
+    fn choice<T: FromStr<Err = &'static str>>(&mut self, setting: &'static str, text: &str) -> Option<T> {
+        text.parse().map_err(|fault| self.note(setting, format!("`{text}`: {fault}"))).ok()
     }
 }
 
