@@ -230,74 +230,66 @@ impl Fault {
     /// What to do about it, in one sentence.
     #[must_use]
     pub fn remedy(&self) -> String {
+        let path = show(self.path());
         match self {
-            Self::Anchor { path, position, .. } => {
+            Self::CertificateInKeyFile { .. }
+            | Self::Encrypted { .. }
+            | Self::MalformedKey { .. }
+            | Self::RefusedKey { .. }
+            | Self::SeveralKeys { .. }
+            | Self::OtherBlocks { input: Input::Key, .. } => self.key_remedy(&path),
+            Self::Anchor { position, .. } => {
+                format!("remove certificate {position} from {path}, or replace it with a CA certificate")
+            }
+            Self::ExtendedKeyUsage { needed, .. } => {
+                format!("have the certificate of {path} issued again with {needed} in its extended key usage")
+            }
+            Self::Irregular { .. } => format!("put a regular PEM file, or a link to one, at {path}"),
+            Self::MalformedCertificate { .. } => {
                 format!(
-                    "remove certificate {position} from {}, or replace it with a CA certificate",
-                    show(path)
+                    "copy {path} again; `openssl x509 -noout -text` must be able to read each certificate"
                 )
-            }
-            Self::CertificateInKeyFile { path } => {
-                format!("put the private key into {}; the two files may have been swapped", show(path))
-            }
-            Self::Encrypted { path } => format!(
-                "remove the pass phrase: openssl pkey -in {0} -out plain.pem, then move plain.pem over {0}",
-                show(path)
-            ),
-            Self::ExtendedKeyUsage { path, needed } => {
-                format!(
-                    "have the certificate of {} issued again with {needed} in its extended key usage",
-                    show(path)
-                )
-            }
-            Self::Irregular { path, .. } => {
-                format!("put a regular PEM file, or a link to one, at {}", show(path))
-            }
-            Self::MalformedCertificate { path, .. } => {
-                format!(
-                    "copy {} again; `openssl x509 -noout -text` must be able to read each certificate",
-                    show(path)
-                )
-            }
-            Self::MalformedKey { path } => {
-                format!("copy {0} again; `openssl pkey -noout -in {0}` must be able to read it", show(path))
             }
             Self::Mismatch { cert, key } => {
                 format!("copy certificate and key of the same pair to {} and {}", show(cert), show(key))
             }
-            Self::NoPem { path, input, instead } => no_pem_remedy(path, *input, *instead),
-            Self::Open { path, .. } => {
-                format!(
-                    "make {} a file that the user of this program may read, in folders it may enter",
-                    show(path)
-                )
+            Self::NoPem { input, instead, .. } => no_pem_remedy(&path, *input, *instead),
+            Self::Open { .. } => {
+                format!("make {path} a file that the user of this program may read, in folders it may enter")
             }
-            Self::OtherBlocks { path, input: Input::Certificate, .. } => {
-                format!(
-                    "put the certificate chain, in blocks that begin with BEGIN CERTIFICATE, into {}",
-                    show(path)
-                )
+            Self::OtherBlocks { .. } => {
+                format!("put the certificate chain, in blocks that begin with BEGIN CERTIFICATE, into {path}")
             }
-            Self::OtherBlocks { path, input: Input::Key, .. } => {
-                format!("put the private key of the certificate into {}", show(path))
+            Self::Switched { .. } => {
+                format!("put the certificate chain into {path}; the two files may have been swapped")
             }
-            Self::RefusedKey { path, .. } => {
-                format!("make a new key and certificate, such as ECDSA P-256, and replace {}", show(path))
+            Self::TooBig { .. } => format!("put only the PEM blocks that belong there into {path}"),
+            Self::WrongOrder { .. } => format!("put the leaf first in {path}"),
+        }
+    }
+
+    /// The remedy for a file that should hold a usable key.
+    fn key_remedy(&self, path: &str) -> String {
+        match self {
+            Self::CertificateInKeyFile { .. } => {
+                format!("put the private key into {path}; the two files may have been swapped")
             }
-            Self::SeveralKeys { path, .. } => {
-                format!("leave only the key that belongs to the leaf in {}", show(path))
+            Self::Encrypted { .. } => format!(
+                "remove the pass phrase: openssl pkey -in {path} -out plain.pem, then move plain.pem over {path}"
+            ),
+            Self::MalformedKey { .. } => {
+                format!("copy {path} again; `openssl pkey -noout -in {path}` must be able to read it")
             }
-            Self::Switched { path } => {
-                format!("put the certificate chain into {}; the two files may have been swapped", show(path))
+            Self::RefusedKey { .. } => {
+                format!("make a new key and certificate, such as ECDSA P-256, and replace {path}")
             }
-            Self::TooBig { path } => format!("put only the PEM blocks that belong there into {}", show(path)),
-            Self::WrongOrder { cert, .. } => format!("put the leaf first in {}", show(cert)),
+            Self::SeveralKeys { .. } => format!("leave only the key that belongs to the leaf in {path}"),
+            _ => format!("put the private key of the certificate into {path}"),
         }
     }
 }
 
-fn no_pem_remedy(path: &Path, input: Input, instead: Instead) -> String {
-    let path = show(path);
+fn no_pem_remedy(path: &str, input: Input, instead: Instead) -> String {
     let converter = match input {
         Input::Certificate => "openssl x509",
         Input::Key => "openssl pkey",

@@ -1,5 +1,5 @@
-//! RawMaterial -> Material: every check on certificates is here; the texts before it are in `raw.rs`. Dates and order are judged apart from parsing,
-//! because a start takes an expired leaf and a swap does not.
+//! RawMaterial -> Material: every check on certificates is here; the texts before it are in `raw.rs`. Dates and order
+//! are judged apart from parsing, because a start takes an expired leaf and a swap does not.
 
 use std::fmt;
 use std::path::Path;

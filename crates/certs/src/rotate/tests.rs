@@ -173,6 +173,45 @@ async fn a_change_without_an_event_is_found_by_polling() {
     running.stop().await;
 }
 
+/// A file system mounted on `certs`, if this process may do that.
+struct Mounted<'a>(&'a Folder);
+
+impl<'a> Mounted<'a> {
+    fn try_new(folder: &'a Folder) -> Option<Self> {
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "tmpfs"])
+            .arg(folder.at("certs"))
+            .output();
+        mount.is_ok_and(|output| output.status.success()).then(|| Self(folder))
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        self.0.shell("umount -l certs");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_is_mounted_over_unmounted_and_mounted_again_is_survived() {
+    let mut running = Running::start(Channel::ConsoleHttps, Duration::from_millis(300), "true");
+    let below = running.issue("below");
+    for name in ["first mount", "second mount"] {
+        let pair = running.issue(name);
+        let folder = std::mem::replace(&mut running.folder, Folder::new());
+        let Some(mounted) = Mounted::try_new(&folder) else { return };
+        testpki::write_console_https(&folder.at("certs"), &pair, Writing::InPlace);
+        running.expect(name).await;
+        testpki::write_console_https(&folder.at("certs"), &running.issue("changed"), Writing::InPlace);
+        running.expect("changed").await;
+        drop(mounted);
+        testpki::write_console_https(&folder.at("certs"), &below, Writing::InPlace);
+        running.expect("below").await;
+        running.folder = folder;
+    }
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn starts_self_signed_takes_the_complete_set_and_refuses_a_broken_one() {
     let mut running = Running::start(Channel::ConsoleHttps, NEVER, "rm certs/console-key.pem");
