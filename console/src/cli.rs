@@ -88,8 +88,8 @@ pub struct Serve {
     /// raise; a duration such as 10s or 1m [default: 10s]
     #[arg(long, env = "CONSOLE_CUSTOM_CERTS_POLL", value_name = "DURATION", global = true, help_heading = CERTIFICATES)]
     pub custom_certs_poll: Option<String>,
-    /// Name or IP address in the self-signed server certificates, instead of the default ones; repeatable, commas
-    /// in the variable [default: host name, localhost, loopback addresses, service names]
+    /// Name or IP address in the self-signed server certificates, beside those that are always there: host name,
+    /// localhost, loopback addresses, service names; repeatable, commas in the variable
     #[arg(long, env = "CONSOLE_SANS", value_name = "NAME", global = true, help_heading = CERTIFICATES, value_delimiter = ',')]
     pub san: Vec<String>,
     /// How long connections made before a certificate rotation may finish; 0s resets them at once [default: 60s]

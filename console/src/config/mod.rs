@@ -137,16 +137,20 @@ impl Config {
         read.end(config)
     }
 
-    /// The names of the self-signed server certificates: those given, or the host's name, `localhost`, the
-    /// loopback addresses and the names of the Kubernetes service.
+    /// The names of the self-signed server certificates: those given, and always the host's name, `localhost`, the
+    /// loopback addresses and the names of the Kubernetes service, so that naming one more host never cuts off a
+    /// Defender that dials one of these.
     #[must_use]
     pub fn server_names(&self, hostname: &str) -> Vec<String> {
-        if !self.sans.is_empty() {
-            return self.sans.iter().map(ToString::to_string).collect();
-        }
+        let given = self.sans.iter().map(ToString::to_string);
         let hostname = hostname.parse::<San>().ok().map(|name| name.to_string());
-        let hostname = hostname.filter(|name| !DEFAULT_SANS.contains(&name.as_str()));
-        hostname.into_iter().chain(DEFAULT_SANS.iter().map(ToString::to_string)).collect()
+        let names = given.chain(hostname).chain(DEFAULT_SANS.iter().map(ToString::to_string));
+        names.fold(Vec::new(), |mut unique, name| {
+            if !unique.contains(&name) {
+                unique.push(name);
+            }
+            unique
+        })
     }
 }
 

@@ -87,6 +87,8 @@ pub fn start(level: LogLevel, format: LogFormat, ours: &[&str]) {
     let filter = Targets::new().with_targets(targets).with_default(level.min(LevelFilter::WARN));
     let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_writer(std::io::stderr);
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    // A panic is one line like everything else; which task it ended, `tasks.rs` says.
+    std::panic::set_hook(Box::new(|panic| tracing::error!(target: "lifecycle", "Internal error: {panic}")));
 }
 
 /// Renders events.
