@@ -86,11 +86,15 @@ pub const LOG_LEVEL: &str = "debug";
 /// Default of `--log-format`.
 pub const LOG_FORMAT: &str = "text";
 
+/// Not a doc comment: the brackets would be taken for a link.
+const CONSOLE_ADDRESS_HELP: &str =
+    "Where the Console accepts Defenders: wss://HOST[:PORT]; the port is 8084 when absent. Required";
+
 /// The flags of `run`. An empty value counts as absent.
 #[derive(Debug, Default, Args)]
 pub struct RunArgs {
-    /// Where the Console accepts Defenders: wss://HOST[:PORT]; the port is 8084 when absent. Required
-    #[arg(long, env = "WS_ADDRESS", value_name = "URL", help_heading = "Console")]
+    /// Where the Console accepts Defenders.
+    #[arg(long, help = CONSOLE_ADDRESS_HELP, env = "WS_ADDRESS", value_name = "URL", help_heading = "Console")]
     pub console_address: Option<String>,
 
     /// Name expected in the Console's certificate [default: the host of the address]
