@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 use time::OffsetDateTime;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use zeroize::Zeroizing;
 
 use super::known::Known;
@@ -88,6 +88,7 @@ impl Access {
             known: StdMutex::new(Known::new()),
             lanes: [const { Mutex::const_new(()) }; LANES],
             lane_of: std::hash::RandomState::new(),
+            users_changed: watch::Sender::new(()),
         })))
     }
 

@@ -6,6 +6,7 @@
 //! throttle.rs   slows down guessing, pure
 //! known.rs      Basic credentials verified a moment ago
 //! first.rs      the first administrator: password file, or setup token
+//! users.rs      users added, changed and removed
 //! ```
 
 use std::hash::BuildHasher as _;
@@ -18,7 +19,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use thiserror::Error;
 use time::OffsetDateTime;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use zeroize::Zeroizing;
 
 use crate::store::users::{First, Role, User};
@@ -26,6 +27,7 @@ use crate::store::{Store, StoreError};
 
 pub use first::FirstAdministratorError;
 pub use password::PasswordError;
+pub use users::ManageError;
 
 use first::SetupToken;
 use known::Known;
@@ -36,6 +38,7 @@ mod first;
 mod known;
 mod password;
 mod throttle;
+mod users;
 
 /// Everything about sign-in. Clones share it.
 #[derive(Clone)]
@@ -50,6 +53,8 @@ struct Inner {
     /// Attempts of one user from one address run one after the other, so that many at once are counted as many.
     lanes: [Mutex<()>; LANES],
     lane_of: std::hash::RandomState,
+    /// Told of each change and removal.
+    users_changed: watch::Sender<()>,
 }
 
 /// A user who has proved to be one.
@@ -132,7 +137,6 @@ impl Access {
         let user = User { username, password, role: Role::Administrator };
         match self.0.store.add_first_user(&user, OffsetDateTime::now_utc()).await? {
             First::Added => {
-                self.0.known().clear();
                 tracing::info!(user = user.username, "First administrator signed up");
                 Ok(())
             }
@@ -141,15 +145,7 @@ impl Access {
     }
 
     /// Checks a name and a password that come from `address`. Slow by design, and slower after failures.
-    ///
-    /// # Errors
-    /// [`SignInError`].
-    pub async fn sign_in(
-        &self,
-        username: &str,
-        password: &str,
-        address: IpAddr,
-    ) -> Result<Caller, SignInError> {
+    async fn sign_in(&self, username: &str, password: &str, address: IpAddr) -> Result<User, SignInError> {
         let key = Key::new(username, address);
         let lane = usize::try_from(self.0.lane_of.hash_one(&key) % LANES_U64).unwrap_or(0);
         let _turn = match self.0.lanes.get(lane) {
@@ -164,7 +160,7 @@ impl Access {
         match user.filter(|_| right) {
             Some(user) => {
                 self.0.throttle().succeeded(&key);
-                Ok(Caller { username: user.username, role: user.role })
+                Ok(user)
             }
             None => {
                 self.0.throttle().failed(key, Instant::now());
@@ -173,34 +169,46 @@ impl Access {
         }
     }
 
-    /// As [`Access::sign_in`]; credentials that were right within the last minute are taken without the cost.
+    /// The user of a name and a password that come with each call: what was right within the last minute is taken
+    /// without the cost, as long as the user is there and has that password.
     ///
     /// # Errors
     /// [`SignInError`].
-    pub async fn sign_in_again(
+    pub async fn by_password(
         &self,
         username: &str,
         password: &str,
         address: IpAddr,
     ) -> Result<Caller, SignInError> {
-        let key = self.0.known().key(username, password);
-        if let Some(caller) = self.0.known().find(&key, Instant::now()) {
-            return Ok(caller);
+        if let Some(user) = self.0.store.user(username).await? {
+            let key = self.0.known().key(username, password, &user.password);
+            if self.0.known().has(&key, Instant::now()) {
+                return Ok(user.into());
+            }
         }
-        let caller = self.sign_in(username, password, address).await?;
-        self.0.known().keep(key, caller.clone(), Instant::now());
-        Ok(caller)
+        let user = self.sign_in(username, password, address).await?;
+        let key = self.0.known().key(username, password, &user.password);
+        self.0.known().keep(key, Instant::now());
+        Ok(user.into())
     }
 
-    /// A token for a user, good for half an hour.
+    /// A token, good for half an hour, for who knows the password.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn issue_token(&self, username: &str) -> Result<Token, StoreError> {
+    /// [`SignInError`].
+    pub async fn authenticate(
+        &self,
+        username: &str,
+        password: &str,
+        address: IpAddr,
+    ) -> Result<Token, SignInError> {
+        let user = self.sign_in(username, password, address).await?;
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(lifecycle::random::bytes::<32>()));
         let now = OffsetDateTime::now_utc();
-        self.0.store.add_token(&sha256(&token), username, now, now + TOKEN_LIFE).await?;
-        Ok(Token(token))
+        match self.0.store.add_token(&sha256(&token), &user, now, now + TOKEN_LIFE).await? {
+            true => Ok(Token(token)),
+            false => Err(SignInError::Wrong),
+        }
     }
 
     /// The user whom a token stands for.
@@ -210,6 +218,12 @@ impl Access {
     pub async fn by_token(&self, token: &str) -> Result<Option<Caller>, StoreError> {
         let found = self.0.store.token(&sha256(token), OffsetDateTime::now_utc()).await?;
         Ok(found.map(|(username, role)| Caller { username, role }))
+    }
+}
+
+impl From<User> for Caller {
+    fn from(user: User) -> Self {
+        Self { username: user.username, role: user.role }
     }
 }
 

@@ -67,6 +67,13 @@ impl Passwords {
         Ok(right && is_user && fits)
     }
 
+    /// Keeps everybody from hashing, for tests of what must not hash.
+    #[cfg(test)]
+    pub(super) async fn hold_all(&self) -> impl Drop + use<> {
+        let all = u32::try_from(AT_ONCE).expect("few");
+        Arc::clone(&self.turns).acquire_many_owned(all).await.expect("never closed")
+    }
+
     async fn in_turn<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

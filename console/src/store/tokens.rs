@@ -3,36 +3,43 @@
 use sqlx::Row as _;
 use time::OffsetDateTime;
 
-use super::users::Role;
+use super::users::{Role, User};
 use super::{Store, StoreError, milliseconds};
 
 impl Store {
-    /// Keeps a token until `expires_at`, and drops those that have expired at `now`.
+    /// Keeps a token for `user` until `expires_at`, and drops those that have expired at `now`. `false` when the
+    /// user is gone or has another password by now: nothing is kept then.
     ///
     /// # Errors
-    /// When the database fails, also when the user is gone.
+    /// When the database fails.
     pub async fn add_token(
         &self,
         sha256: &str,
-        username: &str,
+        user: &User,
         now: OffsetDateTime,
         expires_at: OffsetDateTime,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let mut write = self.write().await?;
         sqlx::query("DELETE FROM tokens WHERE expires_at <= $1")
             .bind(milliseconds(now))
             .execute(write.connection())
             .await
             .map_err(StoreError::during("dropping expired tokens"))?;
-        sqlx::query("INSERT INTO tokens (sha256, username, created_at, expires_at) VALUES ($1, $2, $3, $4)")
-            .bind(sha256)
-            .bind(username)
-            .bind(milliseconds(now))
-            .bind(milliseconds(expires_at))
-            .execute(write.connection())
-            .await
-            .map_err(StoreError::during("adding a token"))?;
-        write.commit().await
+        let added = sqlx::query(
+            "INSERT INTO tokens (sha256, username, created_at, expires_at) \
+             SELECT $1, username, CAST($2 AS BIGINT), CAST($3 AS BIGINT) FROM users \
+             WHERE username = $4 AND password = $5",
+        )
+        .bind(sha256)
+        .bind(milliseconds(now))
+        .bind(milliseconds(expires_at))
+        .bind(&user.username)
+        .bind(&user.password)
+        .execute(write.connection())
+        .await
+        .map_err(StoreError::during("adding a token"))?;
+        write.commit().await?;
+        Ok(added.rows_affected() > 0)
     }
 
     /// Name and role of the user whom a token stands for at `now`.

@@ -6,9 +6,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::{Store, StoreError, milliseconds, settings};
+use super::{Store, StoreError, Write, from_milliseconds, milliseconds, settings};
 
 /// What a user may do (contract section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ pub enum Role {
     Viewer,
 }
 
-/// A user as stored.
+/// A user to be added.
 #[derive(Clone)]
 pub struct User {
     /// The name, which is the key.
@@ -33,6 +34,44 @@ pub struct User {
     pub password: String,
     /// What the user may do.
     pub role: Role,
+}
+
+/// A user as others may see it: nothing of the password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UserView {
+    /// The name.
+    pub username: String,
+    /// What the user may do.
+    pub role: Role,
+    /// When the user was added.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// What is to change of a user; `None` stays as it is.
+#[derive(Clone, Default)]
+pub struct Change {
+    /// PHC string of the new password's hash.
+    pub password: Option<String>,
+    /// The new role.
+    pub role: Option<Role>,
+}
+
+/// Why users stay as they are.
+#[derive(Debug, Error)]
+pub enum UserError {
+    /// Nobody could add an administrator any more.
+    #[error("the last administrator can be neither deleted nor demoted; make another administrator first")]
+    LastAdministrator,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is a user of that name.
+    #[error("there is a user of that name already")]
+    Taken,
+    /// There is no user of that name.
+    #[error("there is no user of that name")]
+    Unknown,
 }
 
 /// What came of adding the first user.
@@ -96,9 +135,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn add_first_user(&self, user: &User, now: OffsetDateTime) -> Result<First, StoreError> {
-        let mut write = self.write().await?;
-        // PostgreSQL: whoever comes second waits for this row until the first has committed.
-        settings::set(&mut write, FIRST_USER, &user.username).await?;
+        let mut write = self.change_users(&user.username).await?;
         let there: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM users")
             .fetch_one(write.connection())
             .await
@@ -106,17 +143,122 @@ impl Store {
         if there > 0 {
             return Ok(First::TooLate);
         }
-        sqlx::query("INSERT INTO users (username, password, role, created_at) VALUES ($1, $2, $3, $4)")
-            .bind(&user.username)
-            .bind(&user.password)
-            .bind(user.role.as_str())
-            .bind(milliseconds(now))
-            .execute(write.connection())
-            .await
-            .map_err(StoreError::during("adding the first user"))?;
+        insert(&mut write, user, now).await?;
         write.commit().await?;
         Ok(First::Added)
     }
+
+    /// All users, in no order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn users(&self) -> Result<Vec<UserView>, StoreError> {
+        let rows = sqlx::query("SELECT username, role, created_at FROM users")
+            .fetch_all(self.pool())
+            .await
+            .map_err(StoreError::during("reading users"))?;
+        rows.iter().map(view).collect()
+    }
+
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// [`UserError::Taken`], or when the database fails.
+    pub async fn add_user(&self, user: &User, now: OffsetDateTime) -> Result<UserView, UserError> {
+        let mut write = self.change_users(&user.username).await?;
+        if find(&mut write, &user.username).await?.is_some() {
+            return Err(UserError::Taken);
+        }
+        insert(&mut write, user, now).await?;
+        let added = find(&mut write, &user.username).await?.ok_or(UserError::Unknown)?;
+        write.commit().await?;
+        Ok(added)
+    }
+
+    /// Changes a user. A new password ends all tokens of the user.
+    ///
+    /// # Errors
+    /// [`UserError::Unknown`], [`UserError::LastAdministrator`], or when the database fails.
+    pub async fn change_user(&self, username: &str, change: &Change) -> Result<UserView, UserError> {
+        let mut write = self.change_users(username).await?;
+        let mut user = find(&mut write, username).await?.ok_or(UserError::Unknown)?;
+        if let Some(role) = change.role {
+            if role != Role::Administrator {
+                keep_an_administrator(&mut write, &user).await?;
+            }
+            user.role = role;
+            execute(&mut write, "UPDATE users SET role = $1 WHERE username = $2", &[role.as_str(), username])
+                .await?;
+        }
+        if let Some(hash) = &change.password {
+            execute(&mut write, "UPDATE users SET password = $1 WHERE username = $2", &[hash, username])
+                .await?;
+            execute(&mut write, "DELETE FROM tokens WHERE username = $1", &[username]).await?;
+        }
+        write.commit().await?;
+        Ok(user)
+    }
+
+    /// Removes a user and all tokens of the user.
+    ///
+    /// # Errors
+    /// [`UserError::Unknown`], [`UserError::LastAdministrator`], or when the database fails.
+    pub async fn remove_user(&self, username: &str) -> Result<(), UserError> {
+        let mut write = self.change_users(username).await?;
+        let user = find(&mut write, username).await?.ok_or(UserError::Unknown)?;
+        keep_an_administrator(&mut write, &user).await?;
+        execute(&mut write, "DELETE FROM users WHERE username = $1", &[username]).await?;
+        write.commit().await?;
+        Ok(())
+    }
+
+    /// A transaction that changes users: one after the other, also of several Consoles, so that what is counted
+    /// in one stays true until it is committed. On PostgreSQL the next one waits for this row.
+    async fn change_users(&self, username: &str) -> Result<Write, StoreError> {
+        let mut write = self.write().await?;
+        settings::set(&mut write, CHANGED_USER, username).await?;
+        Ok(write)
+    }
+}
+
+async fn insert(write: &mut Write, user: &User, now: OffsetDateTime) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO users (username, password, role, created_at) VALUES ($1, $2, $3, $4)")
+        .bind(&user.username)
+        .bind(&user.password)
+        .bind(user.role.as_str())
+        .bind(milliseconds(now))
+        .execute(write.connection())
+        .await
+        .map(|_| ())
+        .map_err(StoreError::during("adding a user"))
+}
+
+async fn find(write: &mut Write, username: &str) -> Result<Option<UserView>, StoreError> {
+    let row = sqlx::query("SELECT username, role, created_at FROM users WHERE username = $1")
+        .bind(username)
+        .fetch_optional(write.connection())
+        .await
+        .map_err(StoreError::during("reading a user"))?;
+    row.as_ref().map(view).transpose()
+}
+
+/// Whether there is an administrator beside `user`, who is about to go or to be demoted.
+async fn keep_an_administrator(write: &mut Write, user: &UserView) -> Result<(), UserError> {
+    let others: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM users WHERE role = $1 AND username <> $2")
+        .bind(Role::Administrator.as_str())
+        .bind(&user.username)
+        .fetch_one(write.connection())
+        .await
+        .map_err(StoreError::during("counting administrators"))?;
+    if user.role == Role::Administrator && others == 0 {
+        return Err(UserError::LastAdministrator);
+    }
+    Ok(())
+}
+
+async fn execute(write: &mut Write, sql: &'static str, texts: &[&str]) -> Result<(), StoreError> {
+    let query = texts.iter().fold(sqlx::query(sql), |query, text| query.bind(*text));
+    query.execute(write.connection()).await.map(|_| ()).map_err(StoreError::during("changing a user"))
 }
 
 impl fmt::Debug for User {
@@ -133,5 +275,12 @@ fn read(row: &AnyRow) -> Result<User, StoreError> {
     Ok(User { username: column("username")?, password: column("password")?, role: column("role")?.parse()? })
 }
 
-/// Setting that holds the name of the first user.
-const FIRST_USER: &str = "first-user";
+fn view(row: &AnyRow) -> Result<UserView, StoreError> {
+    let fault = StoreError::during("reading a user");
+    let columns = || Ok((row.try_get(0)?, row.try_get::<String, _>(1)?, row.try_get(2)?));
+    let (username, role, created_at) = columns().map_err(fault)?;
+    Ok(UserView { username, role: role.parse()?, created_at: from_milliseconds(created_at) })
+}
+
+/// Setting that holds the name of the user who was changed last.
+const CHANGED_USER: &str = "changed-user";

@@ -19,6 +19,12 @@ use crate::store::users::Role;
 /// Any user.
 pub(super) struct AnyUser;
 
+/// An administrator.
+pub(super) struct Administrator(pub(super) Caller);
+
+/// An administrator or an auditor.
+pub(super) struct AdministratorOrAuditor;
+
 /// An administrator or an operator.
 pub(super) struct AdministratorOrOperator(pub(super) Caller);
 
@@ -27,6 +33,30 @@ impl FromRequestParts<AppState> for AnyUser {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         caller(parts, state).await.map(|_| Self)
+    }
+}
+
+impl FromRequestParts<AppState> for Administrator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        match caller(parts, state).await? {
+            caller if caller.role == Role::Administrator => Ok(Self(caller)),
+            _ => Err(ApiError::Forbidden("only administrators may do this")),
+        }
+    }
+}
+
+impl FromRequestParts<AppState> for AdministratorOrAuditor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        match caller(parts, state).await?.role {
+            Role::Administrator | Role::Auditor => Ok(Self),
+            Role::Operator | Role::Viewer => {
+                Err(ApiError::Forbidden("only administrators and auditors may read this"))
+            }
+        }
     }
 }
 
@@ -57,7 +87,7 @@ async fn caller(parts: &Parts, state: &AppState) -> Result<Caller, ApiError> {
     } else if scheme.eq_ignore_ascii_case("basic") {
         let Some((username, password)) = basic(credentials) else { return Err(missing) };
         let address = Peer::of(&parts.extensions).address.ip();
-        Ok(state.access.sign_in_again(&username, &password, address).await?)
+        Ok(state.access.by_password(&username, &password, address).await?)
     } else {
         Err(missing)
     }

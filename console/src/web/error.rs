@@ -7,9 +7,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::access::{SignInError, SignUpError};
+use crate::access::{ManageError, SignInError, SignUpError};
 use crate::enroll::EnrolError;
 use crate::store::StoreError;
+use crate::store::users::UserError;
 
 /// Why a call failed.
 #[derive(Debug)]
@@ -170,6 +171,20 @@ impl From<SignUpError> for ApiError {
             ),
             SignUpError::WrongToken => {
                 Self::Forbidden("wrong setup token; the Console's log has the one of its last start")
+            }
+        }
+    }
+}
+
+impl From<ManageError> for ApiError {
+    fn from(error: ManageError) -> Self {
+        match error {
+            ManageError::Busy => Self::Unavailable(BUSY),
+            ManageError::Form(form) => Self::BadRequest(form),
+            ManageError::User(UserError::Store(error)) => error.into(),
+            ManageError::User(UserError::Unknown) => Self::NotFound("there is no user of that name"),
+            ManageError::User(error @ (UserError::LastAdministrator | UserError::Taken)) => {
+                Self::Conflict(error.to_string())
             }
         }
     }

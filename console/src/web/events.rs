@@ -37,9 +37,17 @@ pub(super) async fn stream(
     State(state): State<AppState>,
 ) -> Result<impl IntoResponse, ApiError> {
     let last = last_event_id(&headers)?;
+    let users_changed = state.access.users_changed();
     let reader = Reader::new(state.fleet, last);
-    // The reader comes back on a new connection, which has the new certificate.
-    let events = stream::unfold(reader, Reader::next).take_until(peer.ending.cancelled_owned());
+    // The reader comes back: after a rotation on a connection with the new certificate, after a change of users if
+    // it still may.
+    let end = async move {
+        tokio::select! {
+            () = peer.ending.cancelled_owned() => {}
+            () = users_changed => {}
+        }
+    };
+    let events = stream::unfold(reader, Reader::next).take_until(Box::pin(end));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive")))
 }
 

@@ -1,6 +1,7 @@
 //! What callers send, judged: JSON bodies, query parameters, identities in paths, pages of lists. Whatever does
 //! not fit is a 400 that names the accepted form and repeats no value of a body, which may be a secret.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use axum::Json;
@@ -8,9 +9,10 @@ use axum::extract::rejection::{BytesRejection, FailedToBufferBody, JsonRejection
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::error::ApiError;
 
@@ -19,6 +21,20 @@ pub(super) struct Body<T>(pub(super) T);
 
 /// Query parameters.
 pub(super) struct Parameters<T>(pub(super) T);
+
+/// A text of a body that is wiped from memory after use.
+#[derive(Deserialize)]
+#[serde(from = "String")]
+pub(super) struct Secret(Zeroizing<String>);
+
+/// Parameters of a list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Search {
+    pub(super) search: Option<String>,
+    pub(super) offset: Option<usize>,
+    pub(super) limit: Option<usize>,
+}
 
 /// The `{id}` of a path.
 pub(super) struct Id(pub(super) Uuid);
@@ -61,6 +77,20 @@ impl Page {
         items.sort_unstable_by(&compare);
         let page = items.into_iter().skip(self.offset).collect();
         ([(TOTAL_COUNT, HeaderValue::from(total))], Json(page))
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl Deref for Secret {
+    type Target = Zeroizing<String>;
+
+    fn deref(&self) -> &Zeroizing<String> {
+        &self.0
     }
 }
 

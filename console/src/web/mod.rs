@@ -8,7 +8,7 @@
 //! error.rs          ApiError -> problem+json
 //! input.rs          bodies, parameters and pages of lists, judged
 //! guard.rs          headers of every answer; a panic is a 500
-//! session.rs  defenders.rs  certificates.rs  events.rs  pages.rs     one topic each
+//! session.rs  defenders.rs  certificates.rs  events.rs  pages.rs  users.rs   one topic each
 //! ```
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use certs::Subscriber;
 use rustls::ServerConfig;
 
@@ -36,6 +36,7 @@ mod input;
 pub mod listener;
 mod pages;
 mod session;
+mod users;
 
 /// What the handlers work with. Clones share all of it.
 #[derive(Clone, Debug)]
@@ -81,6 +82,8 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/version", get(session::version))
         .route("/api/v1/signup", post(session::sign_up))
         .route("/api/v1/authenticate", post(session::authenticate))
+        .route("/api/v1/users", get(users::list).post(users::add))
+        .route("/api/v1/users/{username}", put(users::change).delete(users::remove))
         .route("/api/v1/defenders", get(defenders::list))
         .route("/api/v1/defenders/names", get(defenders::names))
         .route("/api/v1/defenders/install-bundle", get(defenders::install_bundle))

@@ -4,12 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::AppState;
 use super::auth::AnyUser;
 use super::error::ApiError;
-use super::input::Body;
+use super::input::{Body, Secret};
 use super::listener::Peer;
 
 /// `POST signup`.
@@ -35,17 +34,6 @@ pub(super) struct Authenticated {
     token: String,
 }
 
-/// A text that is wiped from memory after use.
-#[derive(Deserialize)]
-#[serde(from = "String")]
-struct Secret(Zeroizing<String>);
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(Zeroizing::new(text))
-    }
-}
-
 pub(super) async fn ping(State(state): State<AppState>) -> Result<Json<&'static str>, ApiError> {
     if state.ready.is_set() { Ok(Json("OK")) } else { Err(ApiError::Unavailable("the Console is starting")) }
 }
@@ -58,7 +46,7 @@ pub(super) async fn sign_up(
     State(state): State<AppState>,
     Body(body): Body<SignUp>,
 ) -> Result<StatusCode, ApiError> {
-    state.access.sign_up(&body.username, &body.password.0, &body.setup_token.0).await?;
+    state.access.sign_up(&body.username, &body.password, &body.setup_token).await?;
     Ok(StatusCode::CREATED)
 }
 
@@ -67,7 +55,6 @@ pub(super) async fn authenticate(
     peer: Peer,
     Body(body): Body<Credentials>,
 ) -> Result<Json<Authenticated>, ApiError> {
-    let caller = state.access.sign_in(&body.username, &body.password.0, peer.address.ip()).await?;
-    let token = state.access.issue_token(&caller.username).await?;
+    let token = state.access.authenticate(&body.username, &body.password, peer.address.ip()).await?;
     Ok(Json(Authenticated { token: token.reveal().to_owned() }))
 }

@@ -23,6 +23,8 @@ use crate::store::Store;
 use crate::store::users::Role;
 use crate::store::writer::Writer;
 
+mod users;
+
 /// A Console without listeners, with one administrator `admin`.
 pub(super) struct Api {
     pub(super) router: Router,
