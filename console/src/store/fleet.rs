@@ -245,7 +245,7 @@ const UPSERT_RECORDS_TAIL: &str = "ON CONFLICT (id) DO UPDATE SET hostname = exc
      certificate_sha256 = excluded.certificate_sha256, last_seen = excluded.last_seen";
 
 /// Rows in one statement: 13 columns each stay well below SQLite's 32,766 parameters.
-const CHUNK: usize = 500;
+const CHUNK: usize = 32;
 
 #[cfg(test)]
 #[path = "fleet/tests.rs"]
