@@ -65,6 +65,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         fleet: fleet.clone(),
         https: channels.https.clone(),
         ready: ready.clone(),
+        store: store.clone(),
     };
     let router = web::router(state);
     let timing = Timing { heartbeat: config.heartbeat, grace: config.rotation_grace };
@@ -89,6 +90,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tracing::info!(http = address.to_string(), "Plain HTTP is on, for an ingress that terminates TLS");
         front.spawn_critical("http listener", shutdown.clone(), front_end.serve_plain(listener));
     }
+    front.spawn("last contacts", note_seen(fleet.clone(), shutdown.clone()));
     let (outcomes, outcomes_received) = mpsc::channel(OUTCOMES);
     channels.run(&back, &outcomes, &shutdown);
     back.spawn(
@@ -116,6 +118,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     anyhow::ensure!(!lost, "a part of the Console has ended, see above: restart the Console");
     tracing::info!("Console stopped");
     Ok(())
+}
+
+/// Keeps on disk when connected Defenders were last heard, for a Console that is killed.
+async fn note_seen(fleet: Fleet, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(NOTE_SEEN_EVERY) => fleet.note_seen(),
+            () = shutdown.cancelled() => return,
+        }
+    }
 }
 
 /// Passes rotations and refusals on to the readers of events, and keeps the bundle of the same host current.
@@ -208,6 +220,9 @@ const BACKLOG: i32 = 65_535;
 
 /// How long peers may take to finish when the Console stops.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// The most by which the last contact of a Defender is out of date after a crash.
+const NOTE_SEEN_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// Rotations and refusals on their way to the readers of events; when it is full, a channel waits with its next.
 const OUTCOMES: usize = 64;

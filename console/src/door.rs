@@ -114,15 +114,16 @@ impl Place {
         heard
     }
 
-    /// Runs `future` once it is this connection's turn.
-    pub async fn in_turn<F: Future>(&self, future: F) -> F::Output {
+    /// Begins a piece of work once it is this connection's turn. What waits for its turn costs little: the work and
+    /// its memory only come into being then.
+    pub async fn in_turn<F: Future>(&self, begin: impl FnOnce() -> F) -> F::Output {
         let turn = Arc::clone(&self.door.turns).acquire_owned().await;
-        tokio::pin!(future);
+        let mut work = Box::pin(begin());
         tokio::select! {
-            output = &mut future => return output,
+            output = &mut work => return output,
             () = tokio::time::sleep(TURN) => drop(turn),
         }
-        future.await
+        work.await
     }
 }
 
@@ -194,10 +195,10 @@ mod tests {
         let dawdler = door.place().await.expect("open");
         let quick = door.place().await.expect("open");
         tokio::select! {
-            () = dawdler.in_turn(std::future::pending::<()>()) => unreachable!("it never ends"),
+            () = dawdler.in_turn(std::future::pending::<()>) => unreachable!("it never ends"),
             answer = async {
                 tokio::task::yield_now().await;
-                quick.in_turn(async { 7 }).await
+                quick.in_turn(|| async { 7 }).await
             } => assert_eq!(answer, 7),
         }
     }

@@ -4,6 +4,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as StdMutex};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,8 +17,10 @@ use zeroize::Zeroizing;
 use super::known::Known;
 use super::password::{self, Passwords};
 use super::throttle::Throttle;
+use super::trail::Trail;
 use super::{Access, Inner, LANES, PasswordError};
 use crate::config::FirstAdministrator;
+use crate::store::audits::Actor;
 use crate::store::users::{First, Role, User};
 use crate::store::{Store, StoreError};
 
@@ -85,6 +88,7 @@ impl Access {
             passwords,
             setup,
             throttle: StdMutex::new(Throttle::default()),
+            trail: StdMutex::new(Trail::new(Instant::now())),
             known: StdMutex::new(Known::new()),
             lanes: [const { Mutex::const_new(()) }; LANES],
             lane_of: std::hash::RandomState::new(),
@@ -110,7 +114,7 @@ async fn add(
     password::check_form(&password).map_err(|_| FirstAdministratorError::Form(path.to_owned()))?;
     let password = passwords.hash(&password).await?;
     let user = User { username: username.to_owned(), password, role: Role::Administrator };
-    if store.add_first_user(&user, OffsetDateTime::now_utc()).await? == First::Added {
+    if store.add_first_user(&user, &Actor::console(), OffsetDateTime::now_utc()).await? == First::Added {
         tracing::info!(user = username, "First administrator made from the password file");
     }
     Ok(())

@@ -4,6 +4,7 @@
 //! ```text
 //! password.rs   Argon2id, a few at a time
 //! throttle.rs   slows down guessing, pure
+//! trail.rs      which sign-ins are worth an audit entry, pure
 //! known.rs      Basic credentials verified a moment ago
 //! first.rs      the first administrator: password file, or setup token
 //! users.rs      users added, changed and removed
@@ -17,11 +18,13 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, watch};
 use zeroize::Zeroizing;
 
+use crate::store::audits::{Action, Actor, Deed};
 use crate::store::users::{First, Role, User};
 use crate::store::{Store, StoreError};
 
@@ -33,11 +36,13 @@ use first::SetupToken;
 use known::Known;
 use password::Passwords;
 use throttle::{Key, Throttle};
+use trail::Trail;
 
 mod first;
 mod known;
 mod password;
 mod throttle;
+mod trail;
 mod users;
 
 /// Everything about sign-in. Clones share it.
@@ -49,6 +54,7 @@ struct Inner {
     passwords: Passwords,
     setup: SetupToken,
     throttle: StdMutex<Throttle>,
+    trail: StdMutex<Trail>,
     known: StdMutex<Known>,
     /// Attempts of one user from one address run one after the other, so that many at once are counted as many.
     lanes: [Mutex<()>; LANES],
@@ -124,6 +130,7 @@ impl Access {
         username: &str,
         password: &str,
         setup_token: &str,
+        address: IpAddr,
     ) -> Result<(), SignUpError> {
         if self.0.store.has_users().await? {
             return Err(SignUpError::TooLate);
@@ -135,7 +142,8 @@ impl Access {
         password::check_form(password).map_err(|error| SignUpError::Form(error.to_string()))?;
         let password = self.0.passwords.hash(password).await.map_err(|PasswordError| SignUpError::Busy)?;
         let user = User { username, password, role: Role::Administrator };
-        match self.0.store.add_first_user(&user, OffsetDateTime::now_utc()).await? {
+        let actor = Actor::new(&user.username, address);
+        match self.0.store.add_first_user(&user, &actor, OffsetDateTime::now_utc()).await? {
             First::Added => {
                 tracing::info!(user = user.username, "First administrator signed up");
                 Ok(())
@@ -157,16 +165,16 @@ impl Access {
         let hash = user.as_ref().map(|user| user.password.as_str());
         let right =
             self.0.passwords.verify(password, hash).await.map_err(|PasswordError| SignInError::Busy)?;
-        match user.filter(|_| right) {
-            Some(user) => {
-                self.0.throttle().succeeded(&key);
-                Ok(user)
-            }
-            None => {
-                self.0.throttle().failed(key, Instant::now());
-                Err(SignInError::Wrong)
-            }
+        let username = user.as_ref().map_or_else(String::new, |user| user.username.clone());
+        if let Some(user) = user.filter(|_| right) {
+            self.0.throttle().succeeded(&key);
+            return Ok(user);
         }
+        let is_burst = self.0.throttle().failed(key, Instant::now());
+        if is_burst {
+            self.note_burst(username, address).await?;
+        }
+        Err(SignInError::Wrong)
     }
 
     /// The user of a name and a password that come with each call: what was right within the last minute is taken
@@ -188,6 +196,7 @@ impl Access {
         }
         let user = self.sign_in(username, password, address).await?;
         let key = self.0.known().key(username, password, &user.password);
+        self.note_user(&user.username, address).await?;
         self.0.known().keep(key, Instant::now());
         Ok(user.into())
     }
@@ -205,7 +214,8 @@ impl Access {
         let user = self.sign_in(username, password, address).await?;
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(lifecycle::random::bytes::<32>()));
         let now = OffsetDateTime::now_utc();
-        match self.0.store.add_token(&sha256(&token), &user, now, now + TOKEN_LIFE).await? {
+        let actor = Actor::new(&user.username, address);
+        match self.0.store.add_token(&sha256(&token), &user, &actor, now, now + TOKEN_LIFE).await? {
             true => Ok(Token(token)),
             false => Err(SignInError::Wrong),
         }
@@ -219,6 +229,25 @@ impl Access {
         let found = self.0.store.token(&sha256(token), OffsetDateTime::now_utc()).await?;
         Ok(found.map(|(username, role)| Caller { username, role }))
     }
+
+    async fn note_user(&self, username: &str, address: IpAddr) -> Result<(), StoreError> {
+        if !self.0.trail().notes_user(username, address, Instant::now()) {
+            return Ok(());
+        }
+        let actor = Actor::new(username, address);
+        let (action, object) = (Action::UserSignedIn, username.to_owned());
+        let deed = Deed { actor, action, object, old: Value::Null, new: json!({ "with": "password" }) };
+        self.0.store.record(&deed, OffsetDateTime::now_utc()).await
+    }
+
+    /// `username` is empty where there is no such user: what was typed may be a password.
+    async fn note_burst(&self, username: String, address: IpAddr) -> Result<(), StoreError> {
+        let Some(unnoted) = self.0.trail().notes_burst(Instant::now()) else { return Ok(()) };
+        let (actor, action) = (Actor::new("", address), Action::UserSignInFailed);
+        let new = json!({ "failures": throttle::FREE, "bursts_without_entry": unnoted });
+        let deed = Deed { actor, action, object: username, old: Value::Null, new };
+        self.0.store.record(&deed, OffsetDateTime::now_utc()).await
+    }
 }
 
 impl From<User> for Caller {
@@ -230,6 +259,10 @@ impl From<User> for Caller {
 impl Inner {
     fn throttle(&self) -> std::sync::MutexGuard<'_, Throttle> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trail(&self) -> std::sync::MutexGuard<'_, Trail> {
+        self.trail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {

@@ -28,7 +28,7 @@ async fn the_password_file_makes_the_first_administrator_without_its_line_end() 
         let access = access.expect("a good file");
         let caller = access.by_password("admin", "correct horse", HERE).await.expect("right");
         assert_eq!(caller, Caller { username: "admin".to_owned(), role: Role::Administrator });
-        assert!(matches!(access.sign_up("eve", "password", "").await, Err(SignUpError::TooLate)));
+        assert!(matches!(access.sign_up("eve", "password", "", HERE).await, Err(SignUpError::TooLate)));
     }
 }
 
@@ -52,14 +52,14 @@ async fn sign_up_needs_the_token_and_good_form_and_works_once() {
     let token = access.setup_token();
     assert_eq!(token.len(), 32, "192 bits");
     for wrong in ["", "x", &token[1..], &token.to_uppercase()] {
-        assert!(matches!(access.sign_up("admin", "password", wrong).await, Err(SignUpError::WrongToken)));
+        assert!(matches!(access.sign_up("admin", "password", wrong, HERE).await, Err(SignUpError::WrongToken)));
     }
-    assert!(matches!(access.sign_up("a b", "password", &token).await, Err(SignUpError::Form(_))));
-    assert!(matches!(access.sign_up("admin", "short", &token).await, Err(SignUpError::Form(_))));
+    assert!(matches!(access.sign_up("a b", "password", &token, HERE).await, Err(SignUpError::Form(_))));
+    assert!(matches!(access.sign_up("admin", "short", &token, HERE).await, Err(SignUpError::Form(_))));
     let (one, two) =
-        tokio::join!(access.sign_up("one", "password", &token), access.sign_up("two", "password", &token),);
+        tokio::join!(access.sign_up("one", "password", &token, HERE), access.sign_up("two", "password", &token, HERE),);
     assert_eq!(usize::from(one.is_ok()) + usize::from(two.is_ok()), 1, "{one:?} {two:?}");
-    assert!(matches!(access.sign_up("three", "password", &token).await, Err(SignUpError::TooLate)));
+    assert!(matches!(access.sign_up("three", "password", &token, HERE).await, Err(SignUpError::TooLate)));
 }
 
 #[tokio::test]

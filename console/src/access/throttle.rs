@@ -49,8 +49,8 @@ impl Throttle {
         }
     }
 
-    /// Counts a failure.
-    pub(super) fn failed(&mut self, key: Key, now: Instant) {
+    /// Counts a failure. Whether it is the one that makes a burst of them: the first after which one has to wait.
+    pub(super) fn failed(&mut self, key: Key, now: Instant) -> bool {
         if self.failures.len() >= MOST_KEYS && !self.failures.contains_key(&key) {
             self.make_room(now);
         }
@@ -60,6 +60,7 @@ impl Throttle {
         }
         failures.count = failures.count.saturating_add(1);
         failures.last = now;
+        failures.count == FREE
     }
 
     /// Forgets the failures.
@@ -99,7 +100,8 @@ impl Failures {
     }
 }
 
-const FREE: u32 = 5;
+/// Failures before one has to wait.
+pub(super) const FREE: u32 = 5;
 const LONGEST: Duration = Duration::from_secs(30);
 const MEMORY: Duration = Duration::from_secs(15 * 60);
 const MOST_KEYS: usize = 10_000;
@@ -121,7 +123,8 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..12 {
             assert_eq!(throttle.check(&key("admin"), now), Ok(()));
-            throttle.failed(key("admin"), now);
+            let is_burst = throttle.failed(key("admin"), now);
+            assert_eq!(is_burst, waits.len() == 4, "once");
             let wait = throttle.check(&key("admin"), now).err().unwrap_or_default();
             waits.push(wait.as_secs());
             now += wait;
@@ -134,11 +137,11 @@ mod tests {
     fn a_success_and_a_quarter_of_an_hour_forgive() {
         let mut throttle = Throttle::default();
         let now = Instant::now();
-        (0..6).for_each(|_| throttle.failed(key("admin"), now));
+        (0..6).for_each(|_| drop(throttle.failed(key("admin"), now)));
         assert!(throttle.check(&key("admin"), now).is_err());
         throttle.succeeded(&key("admin"));
         assert_eq!(throttle.check(&key("admin"), now), Ok(()));
-        (0..6).for_each(|_| throttle.failed(key("admin"), now));
+        (0..6).for_each(|_| drop(throttle.failed(key("admin"), now)));
         let later = now + MEMORY + Duration::from_secs(1);
         throttle.failed(key("admin"), later);
         assert_eq!(throttle.check(&key("admin"), later), Ok(()), "counted afresh");
@@ -148,8 +151,8 @@ mod tests {
     fn a_flood_of_names_neither_grows_without_bound_nor_washes_a_wait_away() {
         let mut throttle = Throttle::default();
         let now = Instant::now();
-        (0..6).for_each(|_| throttle.failed(key("admin"), now));
-        (0..3 * MOST_KEYS).for_each(|number| throttle.failed(key(&format!("user-{number}")), now));
+        (0..6).for_each(|_| drop(throttle.failed(key("admin"), now)));
+        (0..3 * MOST_KEYS).for_each(|number| drop(throttle.failed(key(&format!("user-{number}")), now)));
         assert!(throttle.failures.len() <= MOST_KEYS);
         assert!(throttle.check(&key("admin"), now).is_err());
     }

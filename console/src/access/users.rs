@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{Access, PasswordError, password};
 use crate::store::StoreError;
+use crate::store::audits::Actor;
 use crate::store::users::{Change, Role, User, UserError, UserView};
 
 /// Why users stay as they are.
@@ -33,7 +34,7 @@ impl Access {
         self.0.store.users().await
     }
 
-    /// Adds a user.
+    /// Adds a user in the name of `actor`.
     ///
     /// # Errors
     /// [`ManageError`]; nothing has changed then.
@@ -42,14 +43,15 @@ impl Access {
         username: &str,
         password: &str,
         role: Role,
+        actor: &Actor,
     ) -> Result<UserView, ManageError> {
         let username = crate::config::username(username).map_err(ManageError::Form)?;
         let password = self.hash(password).await?;
         let user = User { username, password, role };
-        Ok(self.0.store.add_user(&user, OffsetDateTime::now_utc()).await?)
+        Ok(self.0.store.add_user(&user, actor, OffsetDateTime::now_utc()).await?)
     }
 
-    /// Gives a user another password, another role, or both.
+    /// Gives a user another password, another role, or both, in the name of `actor`.
     ///
     /// # Errors
     /// [`ManageError`]; nothing has changed then.
@@ -58,22 +60,24 @@ impl Access {
         username: &str,
         password: Option<&Zeroizing<String>>,
         role: Option<Role>,
+        actor: &Actor,
     ) -> Result<UserView, ManageError> {
         let password = match password {
             Some(password) => Some(self.hash(password).await?),
             None => None,
         };
-        let user = self.0.store.change_user(username, &Change { password, role }).await?;
+        let change = Change { password, role };
+        let user = self.0.store.change_user(username, &change, actor, OffsetDateTime::now_utc()).await?;
         self.0.users_changed.send_replace(());
         Ok(user)
     }
 
-    /// Removes a user.
+    /// Removes a user in the name of `actor`.
     ///
     /// # Errors
     /// [`ManageError`]; nothing has changed then.
-    pub async fn remove_user(&self, username: &str) -> Result<(), ManageError> {
-        self.0.store.remove_user(username).await?;
+    pub async fn remove_user(&self, username: &str, actor: &Actor) -> Result<(), ManageError> {
+        self.0.store.remove_user(username, actor, OffsetDateTime::now_utc()).await?;
         self.0.users_changed.send_replace(());
         Ok(())
     }

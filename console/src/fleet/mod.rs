@@ -25,10 +25,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::Close;
 use protocol::message::{Hello, Report};
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::store::StoreError;
+use crate::store::audits::{Action, Actor, Deed};
+use crate::store::fleet::Decommission;
 use crate::store::writer::{Writer, WriterGone};
 use event::Events;
 use registry::Registry;
@@ -72,7 +75,9 @@ impl Fleet {
             state.events.publish(now, EventKind::connected(hello, address));
         }
         drop(state);
-        self.inner.writer.hello(arrival.record.clone());
+        if arrival.is_news {
+            self.inner.writer.hello(arrival.record.clone());
+        }
         Ok(arrival)
     }
 
@@ -86,6 +91,12 @@ impl Fleet {
         self.inner.writer.seen(session.defender(), last_seen);
     }
 
+    /// Keeps when each connected Defender was last heard, so that it is known after a crash too.
+    pub fn note_seen(&self) {
+        let heard: Vec<_> = self.state().registry.sessions().map(|one| (one.defender(), one.heard())).collect();
+        heard.into_iter().for_each(|(id, at)| self.inner.writer.seen(id, at));
+    }
+
     /// Hands a report to the store; [`SessionHandle::stored`] rises once it is on disk. Waits while the store is
     /// behind, which slows down the peer.
     ///
@@ -95,15 +106,26 @@ impl Fleet {
         self.inner.writer.report(Arc::clone(session), report, OffsetDateTime::now_utc()).await
     }
 
-    /// Refuses a Defender from now on and closes its session with 4003. `false` when there is no such Defender.
+    /// Refuses a Defender from now on, in the name of `actor`, and closes its session with 4003. `false` when there is
+    /// no such Defender.
     ///
     /// # Errors
     /// When the store cannot keep it; nothing has changed then.
-    pub async fn decommission(&self, id: Uuid, now: OffsetDateTime) -> Result<bool, StoreError> {
-        if self.get(id).is_none() {
-            return Ok(false);
-        }
-        self.inner.writer.decommission(id, now).await?;
+    pub async fn decommission(
+        &self,
+        id: Uuid,
+        actor: Actor,
+        now: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        let Some(defender) = self.get(id) else { return Ok(false) };
+        let deed = Deed {
+            actor,
+            action: Action::Decommissioned,
+            object: id.to_string(),
+            old: json!({ "hostname": defender.hostname }),
+            new: Value::Null,
+        };
+        self.inner.writer.decommission(Decommission { id, at: now, deed }).await?;
         let mut state = self.state();
         let Some((record, session)) = state.registry.decommission(id, now) else { return Ok(false) };
         state.events.publish(now, EventKind::decommissioned(&record));

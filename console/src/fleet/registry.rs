@@ -40,6 +40,8 @@ pub struct Arrival {
     pub superseded: Option<Arc<SessionHandle>>,
     /// What is known of it from now on.
     pub record: Record,
+    /// Whether that says more than what was known before, but for the time.
+    pub is_news: bool,
 }
 
 /// Known Defenders by identity.
@@ -77,27 +79,32 @@ impl Registry {
             self.entries.insert(id, entry);
             return Err(Close::Decommissioned);
         }
-        let (first_seen, last_seq, superseded) = match known {
-            Some(Entry { record, session }) => {
-                let stored = session.as_ref().map_or(0, |session| session.stored());
-                (record.first_seen, record.last_seq.max(stored), session)
-            }
-            None => (now, 0, None),
-        };
-        let record = Record {
+        let new = Record {
             defender: hello.defender.clone(),
             certificate: hello.certificate.clone(),
             address,
-            first_seen,
+            first_seen: now,
             last_seen: now,
-            last_seq,
+            last_seq: 0,
             decommissioned_at: None,
+        };
+        let (record, superseded, is_news) = match known {
+            Some(Entry { record: old, session }) => {
+                let stored = session.as_ref().map_or(0, |session| session.stored());
+                let record =
+                    Record { first_seen: old.first_seen, last_seq: old.last_seq.max(stored), ..new };
+                let is_news = record.defender != old.defender
+                    || record.certificate != old.certificate
+                    || record.address != old.address;
+                (record, session, is_news)
+            }
+            None => (new, None, true),
         };
         self.sessions_so_far += 1;
         self.connected += usize::from(superseded.is_none());
-        let session = Arc::new(SessionHandle::new(id, self.sessions_so_far, last_seq, now));
+        let session = Arc::new(SessionHandle::new(id, self.sessions_so_far, record.last_seq, now));
         self.entries.insert(id, Entry { record: record.clone(), session: Some(Arc::clone(&session)) });
-        Ok(Arrival { session, superseded, record })
+        Ok(Arrival { session, superseded, record, is_news })
     }
 
     /// The record of the Defender that is gone now; `None` when another session has taken over.
@@ -128,6 +135,10 @@ impl Registry {
 
     pub(super) fn live(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values().filter(|entry| entry.record.decommissioned_at.is_none())
+    }
+
+    pub(super) fn sessions(&self) -> impl Iterator<Item = &SessionHandle> {
+        self.entries.values().filter_map(|entry| entry.session.as_deref())
     }
 
     pub(super) fn get(&self, id: Uuid) -> Option<&Entry> {

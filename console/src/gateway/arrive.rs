@@ -62,15 +62,11 @@ impl super::Inner {
     /// Takes one connection as far as it goes: refused with a cause, or a session in a task of its own (a task
     /// keeps the memory of its largest state, and a handshake is larger than a session).
     pub(super) async fn arrive(self: Arc<Self>, stream: TcpStream, address: SocketAddr, place: Place) {
-        let greeting = tokio::select! {
-            greeting = self.greet(stream, &place) => greeting,
+        let welcomed = tokio::select! {
+            welcomed = self.receive(stream, address, &place) => welcomed,
             () = self.shutdown.cancelled() => return,
         };
         drop(place);
-        let welcomed = match greeting {
-            Ok(greeting) => self.judge(greeting, address).await,
-            Err(refusal) => Err(refusal),
-        };
         match welcomed {
             Ok(session) => {
                 let tasks = self.tasks.clone();
@@ -84,9 +80,19 @@ impl super::Inner {
         }
     }
 
-    async fn greet(&self, stream: TcpStream, place: &Place) -> Result<Greeting, Refusal> {
+    async fn receive(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        place: &Place,
+    ) -> Result<Box<Session>, Refusal> {
         place.first_byte(&stream).await?;
-        place.in_turn(self.shake_hands(stream)).await
+        place
+            .in_turn(|| async move {
+                let greeting = self.shake_hands(stream).await?;
+                self.judge(greeting, address).await
+            })
+            .await
     }
 
     async fn shake_hands(&self, stream: TcpStream) -> Result<Greeting, Refusal> {
@@ -113,7 +119,7 @@ impl super::Inner {
     }
 
     /// Takes the Defender in, or closes the connection with the code that says why not.
-    async fn judge(&self, greeting: Greeting, address: SocketAddr) -> Result<Session, Refusal> {
+    async fn judge(&self, greeting: Greeting, address: SocketAddr) -> Result<Box<Session>, Refusal> {
         let Greeting { mut socket, hello, identity, generation } = greeting;
         let verdict = self.verdict(&hello, identity, address);
         let arrival = match verdict {
@@ -141,7 +147,7 @@ impl super::Inner {
             heartbeat_seconds: self.heartbeat.as_secs(),
             last_seq: arrival.session.stored(),
         });
-        Ok(Session::new(socket, arrival, welcome, generation, self.tls.clone()))
+        Ok(Box::new(Session::new(socket, arrival, welcome, generation, self.tls.clone())))
     }
 
     fn verdict(&self, hello: &Hello, identity: Option<Uuid>, address: SocketAddr) -> Result<Arrival, Close> {

@@ -69,7 +69,7 @@ impl Session {
     }
 
     /// Serves the Defender until either side ends it, and says so to the fleet.
-    pub(super) async fn run(mut self, gateway: Arc<Inner>) {
+    pub(super) async fn run(mut self: Box<Self>, gateway: Arc<Inner>) {
         let end = match self.talk(&gateway).await {
             Ok(never) => match never {},
             Err(end) => end,

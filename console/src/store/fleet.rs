@@ -9,7 +9,8 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, StoreError, from_milliseconds, milliseconds};
+use super::audits::{Deed, Ledger};
+use super::{Store, StoreError, Write, from_milliseconds, milliseconds};
 use crate::fleet::Record;
 
 /// One group of changes.
@@ -24,7 +25,18 @@ pub struct FleetRows {
     /// The highest report number of each Defender that has reports in the group.
     pub last_seqs: HashMap<Uuid, u64>,
     /// Defenders to be refused from now on.
-    pub decommissions: Vec<(Uuid, OffsetDateTime)>,
+    pub decommissions: Vec<Decommission>,
+}
+
+/// A Defender to be refused from now on.
+#[derive(Debug, Clone)]
+pub struct Decommission {
+    /// Which.
+    pub id: Uuid,
+    /// Since when.
+    pub at: OffsetDateTime,
+    /// The entry for the audit log.
+    pub deed: Deed,
 }
 
 /// One report.
@@ -114,9 +126,7 @@ impl Store {
         update_each(write.connection(), "last_seq", &last_seqs).await?;
         let seen: Vec<_> = rows.seen.iter().map(|(id, at)| (*id, milliseconds(*at))).collect();
         update_each(write.connection(), "last_seen", &seen).await?;
-        let gone: Vec<_> = rows.decommissions.iter().map(|(id, at)| (*id, milliseconds(*at))).collect();
-        update_each(write.connection(), "decommissioned_at", &gone).await?;
-        write.commit().await
+        if rows.decommissions.is_empty() { write.commit().await } else { decommission(write, rows).await }
     }
 
     /// Removes reports that came before `before`, but for the newest host report of each Defender.
@@ -158,6 +168,25 @@ fn bind_record<'q>(query: Query<'q>, record: &'q Record) -> Query<'q> {
         .bind(milliseconds(record.first_seen))
         .bind(milliseconds(record.last_seen))
         .bind(0_i64)
+}
+
+/// Refuses Defenders, says so in the audit log, and commits; who is refused already stays as before.
+async fn decommission(write: Write, rows: &FleetRows) -> Result<(), StoreError> {
+    let mut ledger = Ledger::open(write).await?;
+    for Decommission { id, at, deed } in &rows.decommissions {
+        let done = sqlx::query(
+            "UPDATE defenders SET decommissioned_at = $1 WHERE id = $2 AND decommissioned_at IS NULL",
+        )
+        .bind(milliseconds(*at))
+        .bind(id.to_string())
+        .execute(ledger.write().connection())
+        .await
+        .map_err(StoreError::during(WRITING))?;
+        if done.rows_affected() > 0 {
+            ledger.enter(deed, *at).await?;
+        }
+    }
+    ledger.commit().await
 }
 
 /// Sets one numeric column of many Defenders.

@@ -4,6 +4,7 @@
 //! mod.rs       open, migrate, transactions, errors
 //! fleet.rs     Defenders and their reports
 //! users.rs     local users
+//! audits/      who changed what
 //! tokens.rs    bearer tokens, as digests
 //! settings.rs  key and value
 //! writer.rs    the one writer of the fleet's tables
@@ -29,6 +30,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::config::{Database, DatabaseUrl};
 
+pub mod audits;
 pub mod fleet;
 pub mod settings;
 pub mod tokens;
@@ -260,7 +262,10 @@ fn percent_encode(path: &Path) -> String {
 }
 
 /// Every schema step in order: number, name, SQL. A step that was released is never edited.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../../migrations/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../../migrations/0001_first.sql")),
+    (2, "audits", include_str!("../../migrations/0002_audits.sql")),
+];
 
 /// What is acknowledged to a Defender is on the disk (`FULL`), and readers do not wait for the writer (`WAL`).
 const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \

@@ -2,6 +2,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use time::Duration as Span;
 
+use super::audits::Actor;
 use super::users::{First, Role, User};
 use super::*;
 
@@ -13,7 +14,7 @@ async fn open() -> (Store, tempfile::TempDir) {
         Err(_) => Database::Embedded(dir.path().join("console #1?.db")),
     };
     let store = Store::open(&database).await.expect("a new database opens");
-    for table in ["DELETE FROM tokens", "DELETE FROM users", "DELETE FROM settings"] {
+    for table in ["DELETE FROM tokens", "DELETE FROM users", "DELETE FROM settings", "DELETE FROM audits"] {
         sqlx::query(table).execute(store.pool()).await.expect("empty tables");
     }
     (store, dir)
@@ -28,20 +29,20 @@ async fn keeps_users_tokens_and_settings() {
     let (store, _dir) = open().await;
     let now = OffsetDateTime::now_utc();
     assert!(!store.has_users().await.expect("works"));
-    assert_eq!(store.add_first_user(&user("admin"), now).await.expect("works"), First::Added);
+    assert_eq!(store.add_first_user(&user("admin"), &Actor::console(), now).await.expect("works"), First::Added);
     assert!(store.has_users().await.expect("works"));
     let admin = store.user("admin").await.expect("works").expect("is there");
     assert_eq!((admin.username.as_str(), admin.role), ("admin", Role::Administrator));
     assert!(store.user("Admin' OR 1=1 --").await.expect("works").is_none());
 
-    let admin = user("admin");
-    assert!(store.add_token("d1", &admin, now, now + Span::minutes(30)).await.expect("works"));
+    let (admin, here) = (user("admin"), Actor::console());
+    assert!(store.add_token("d1", &admin, &here, now, now + Span::minutes(30)).await.expect("works"));
     assert_eq!(store.token("d1", now).await.expect("works"), Some(("admin".to_owned(), Role::Administrator)));
     assert_eq!(store.token("d1", now + Span::minutes(30)).await.expect("works"), None);
-    store.add_token("d2", &admin, now + Span::hours(1), now + Span::hours(2)).await.expect("works");
+    store.add_token("d2", &admin, &here, now + Span::hours(1), now + Span::hours(2)).await.expect("works");
     assert_eq!(store.token("d1", now).await.expect("works"), None, "expired tokens are dropped");
     for other in [user("nobody"), User { password: "$other".to_owned(), ..admin }] {
-        assert!(!store.add_token("d3", &other, now, now).await.expect("works"), "{other:?}");
+        assert!(!store.add_token("d3", &other, &here, now, now).await.expect("works"), "{other:?}");
     }
 
     store.set_setting("name", "old").await.expect("works");
@@ -58,7 +59,8 @@ async fn of_many_first_users_at_once_one_is_added() {
     for number in 0..16 {
         let store = store.clone();
         attempts.spawn(async move {
-            store.add_first_user(&user(&format!("user-{number}")), OffsetDateTime::now_utc()).await
+            let user = user(&format!("user-{number}"));
+            store.add_first_user(&user, &Actor::console(), OffsetDateTime::now_utc()).await
         });
     }
     let results = attempts.join_all().await;

@@ -1,8 +1,10 @@
 //! Bearer tokens, as SHA-256 digests: who reads the database cannot sign in with it.
 
+use serde_json::{Value, json};
 use sqlx::Row as _;
 use time::OffsetDateTime;
 
+use super::audits::{Action, Actor, Deed};
 use super::users::{Role, User};
 use super::{Store, StoreError, milliseconds};
 
@@ -16,13 +18,14 @@ impl Store {
         &self,
         sha256: &str,
         user: &User,
+        actor: &Actor,
         now: OffsetDateTime,
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        let mut write = self.write().await?;
+        let mut ledger = self.ledger().await?;
         sqlx::query("DELETE FROM tokens WHERE expires_at <= $1")
             .bind(milliseconds(now))
-            .execute(write.connection())
+            .execute(ledger.write().connection())
             .await
             .map_err(StoreError::during("dropping expired tokens"))?;
         let added = sqlx::query(
@@ -35,11 +38,18 @@ impl Store {
         .bind(milliseconds(expires_at))
         .bind(&user.username)
         .bind(&user.password)
-        .execute(write.connection())
+        .execute(ledger.write().connection())
         .await
         .map_err(StoreError::during("adding a token"))?;
-        write.commit().await?;
-        Ok(added.rows_affected() > 0)
+        if added.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let (action, object) = (Action::UserSignedIn, user.username.clone());
+        let new = json!({ "with": "token" });
+        let deed = Deed { actor: actor.clone(), action, object, old: Value::Null, new };
+        ledger.enter(&deed, now).await?;
+        ledger.commit().await?;
+        Ok(true)
     }
 
     /// Name and role of the user whom a token stands for at `now`.

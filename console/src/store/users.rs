@@ -4,12 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::{Store, StoreError, Write, from_milliseconds, milliseconds, settings};
+use super::audits::{Action, Actor, Deed, Ledger};
+use super::{Store, StoreError, Write, from_milliseconds, milliseconds};
 
 /// What a user may do (contract section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,17 +136,25 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn add_first_user(&self, user: &User, now: OffsetDateTime) -> Result<First, StoreError> {
-        let mut write = self.change_users(&user.username).await?;
+    pub async fn add_first_user(
+        &self,
+        user: &User,
+        actor: &Actor,
+        now: OffsetDateTime,
+    ) -> Result<First, StoreError> {
+        let mut ledger = self.ledger().await?;
         let there: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM users")
-            .fetch_one(write.connection())
+            .fetch_one(ledger.write().connection())
             .await
             .map_err(StoreError::during("counting users"))?;
         if there > 0 {
             return Ok(First::TooLate);
         }
-        insert(&mut write, user, now).await?;
-        write.commit().await?;
+        insert(ledger.write(), user, now).await?;
+        let action = if actor.user.is_empty() { Action::UserAdded } else { Action::UserSignedUp };
+        enter(&mut ledger, action, &user.username, (Value::Null, json!({ "role": user.role })), actor, now)
+            .await?;
+        ledger.commit().await?;
         Ok(First::Added)
     }
 
@@ -160,65 +170,95 @@ impl Store {
         rows.iter().map(view).collect()
     }
 
-    /// Adds a user.
+    /// Adds a user in the name of `actor`.
     ///
     /// # Errors
     /// [`UserError::Taken`], or when the database fails.
-    pub async fn add_user(&self, user: &User, now: OffsetDateTime) -> Result<UserView, UserError> {
-        let mut write = self.change_users(&user.username).await?;
-        if find(&mut write, &user.username).await?.is_some() {
+    pub async fn add_user(
+        &self,
+        user: &User,
+        actor: &Actor,
+        now: OffsetDateTime,
+    ) -> Result<UserView, UserError> {
+        let mut ledger = self.ledger().await?;
+        if find(ledger.write(), &user.username).await?.is_some() {
             return Err(UserError::Taken);
         }
-        insert(&mut write, user, now).await?;
-        let added = find(&mut write, &user.username).await?.ok_or(UserError::Unknown)?;
-        write.commit().await?;
+        insert(ledger.write(), user, now).await?;
+        let added = find(ledger.write(), &user.username).await?.ok_or(UserError::Unknown)?;
+        let values = (Value::Null, json!({ "role": user.role }));
+        enter(&mut ledger, Action::UserAdded, &user.username, values, actor, now).await?;
+        ledger.commit().await?;
         Ok(added)
     }
 
-    /// Changes a user. A new password ends all tokens of the user.
+    /// Changes a user in the name of `actor`. A new password ends all tokens of the user.
     ///
     /// # Errors
     /// [`UserError::Unknown`], [`UserError::LastAdministrator`], or when the database fails.
-    pub async fn change_user(&self, username: &str, change: &Change) -> Result<UserView, UserError> {
-        let mut write = self.change_users(username).await?;
-        let mut user = find(&mut write, username).await?.ok_or(UserError::Unknown)?;
-        if let Some(role) = change.role {
-            if role != Role::Administrator {
-                keep_an_administrator(&mut write, &user).await?;
-            }
+    pub async fn change_user(
+        &self,
+        username: &str,
+        change: &Change,
+        actor: &Actor,
+        now: OffsetDateTime,
+    ) -> Result<UserView, UserError> {
+        let mut ledger = self.ledger().await?;
+        let mut user = find(ledger.write(), username).await?.ok_or(UserError::Unknown)?;
+        let (mut old, mut new) = (Map::new(), Map::new());
+        if let Some(role) = change.role.filter(|role| *role != user.role) {
+            keep_an_administrator(ledger.write(), &user).await?;
+            let texts = [role.as_str(), username];
+            execute(ledger.write(), "UPDATE users SET role = $1 WHERE username = $2", &texts).await?;
+            old.insert("role".to_owned(), json!(user.role));
+            new.insert("role".to_owned(), json!(role));
             user.role = role;
-            execute(&mut write, "UPDATE users SET role = $1 WHERE username = $2", &[role.as_str(), username])
-                .await?;
         }
         if let Some(hash) = &change.password {
-            execute(&mut write, "UPDATE users SET password = $1 WHERE username = $2", &[hash, username])
-                .await?;
-            execute(&mut write, "DELETE FROM tokens WHERE username = $1", &[username]).await?;
+            let texts = [hash.as_str(), username];
+            execute(ledger.write(), "UPDATE users SET password = $1 WHERE username = $2", &texts).await?;
+            execute(ledger.write(), "DELETE FROM tokens WHERE username = $1", &[username]).await?;
+            new.insert("password".to_owned(), json!("changed"));
         }
-        write.commit().await?;
+        if !new.is_empty() {
+            let values = (Value::Object(old), Value::Object(new));
+            enter(&mut ledger, Action::UserChanged, username, values, actor, now).await?;
+            ledger.commit().await?;
+        }
         Ok(user)
     }
 
-    /// Removes a user and all tokens of the user.
+    /// Removes a user and all tokens of the user in the name of `actor`.
     ///
     /// # Errors
     /// [`UserError::Unknown`], [`UserError::LastAdministrator`], or when the database fails.
-    pub async fn remove_user(&self, username: &str) -> Result<(), UserError> {
-        let mut write = self.change_users(username).await?;
-        let user = find(&mut write, username).await?.ok_or(UserError::Unknown)?;
-        keep_an_administrator(&mut write, &user).await?;
-        execute(&mut write, "DELETE FROM users WHERE username = $1", &[username]).await?;
-        write.commit().await?;
+    pub async fn remove_user(
+        &self,
+        username: &str,
+        actor: &Actor,
+        now: OffsetDateTime,
+    ) -> Result<(), UserError> {
+        let mut ledger = self.ledger().await?;
+        let user = find(ledger.write(), username).await?.ok_or(UserError::Unknown)?;
+        keep_an_administrator(ledger.write(), &user).await?;
+        execute(ledger.write(), "DELETE FROM users WHERE username = $1", &[username]).await?;
+        let values = (json!({ "role": user.role }), Value::Null);
+        enter(&mut ledger, Action::UserRemoved, username, values, actor, now).await?;
+        ledger.commit().await?;
         Ok(())
     }
+}
 
-    /// A transaction that changes users: one after the other, also of several Consoles, so that what is counted
-    /// in one stays true until it is committed. On PostgreSQL the next one waits for this row.
-    async fn change_users(&self, username: &str) -> Result<Write, StoreError> {
-        let mut write = self.write().await?;
-        settings::set(&mut write, CHANGED_USER, username).await?;
-        Ok(write)
-    }
+async fn enter(
+    ledger: &mut Ledger,
+    action: Action,
+    username: &str,
+    values: (Value, Value),
+    actor: &Actor,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    let (old, new) = values;
+    ledger.enter(&Deed { actor: actor.clone(), action, object: username.to_owned(), old, new }, now).await
 }
 
 async fn insert(write: &mut Write, user: &User, now: OffsetDateTime) -> Result<(), StoreError> {
@@ -242,7 +282,8 @@ async fn find(write: &mut Write, username: &str) -> Result<Option<UserView>, Sto
     row.as_ref().map(view).transpose()
 }
 
-/// Whether there is an administrator beside `user`, who is about to go or to be demoted.
+/// Whether there is an administrator beside `user`, who is about to go or to get another role. It stays true until
+/// the ledger is committed.
 async fn keep_an_administrator(write: &mut Write, user: &UserView) -> Result<(), UserError> {
     let others: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM users WHERE role = $1 AND username <> $2")
         .bind(Role::Administrator.as_str())
@@ -281,6 +322,3 @@ fn view(row: &AnyRow) -> Result<UserView, StoreError> {
     let (username, role, created_at) = columns().map_err(fault)?;
     Ok(UserView { username, role: role.parse()?, created_at: from_milliseconds(created_at) })
 }
-
-/// Setting that holds the name of the user who was changed last.
-const CHANGED_USER: &str = "changed-user";

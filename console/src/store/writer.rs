@@ -6,7 +6,7 @@
 //! tried again until it can: sessions wait, nothing is lost.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use protocol::message::Report;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::fleet::{FleetRows, ReportRow};
+use super::fleet::{Decommission, FleetRows, ReportRow};
 use super::{Store, StoreError};
 use crate::fleet::{Record, SessionHandle};
 
@@ -62,14 +62,8 @@ struct Dirty {
 struct Changes {
     records: HashMap<Uuid, Record>,
     seen: HashMap<Uuid, OffsetDateTime>,
-    decommissions: Vec<Decommission>,
-}
-
-#[derive(Debug)]
-struct Decommission {
-    id: Uuid,
-    at: OffsetDateTime,
-    done: oneshot::Sender<()>,
+    /// Each with who waits for it.
+    decommissions: Vec<(Decommission, oneshot::Sender<()>)>,
 }
 
 impl Writer {
@@ -91,11 +85,9 @@ impl Writer {
         });
     }
 
-    /// Keeps when a Defender was last heard.
+    /// Keeps when a Defender was last heard; written with the next group, within [`SEEN_EVERY`] at the latest.
     pub fn seen(&self, id: Uuid, at: OffsetDateTime) {
-        self.dirty.change(|changes| {
-            changes.seen.insert(id, at);
-        });
+        self.dirty.lock().seen.insert(id, at);
     }
 
     /// Keeps a report; the session learns when it is on disk.
@@ -115,21 +107,25 @@ impl Writer {
     ///
     /// # Errors
     /// When the Console stops before.
-    pub async fn decommission(&self, id: Uuid, at: OffsetDateTime) -> Result<(), StoreError> {
+    pub async fn decommission(&self, decommission: Decommission) -> Result<(), StoreError> {
         let (done, stored) = oneshot::channel();
-        self.dirty.change(|changes| changes.decommissions.push(Decommission { id, at, done }));
+        self.dirty.change(|changes| changes.decommissions.push((decommission, done)));
         stored.await.map_err(|_| StoreError::Closed)
     }
 }
 
 impl Dirty {
     fn change(&self, change: impl FnOnce(&mut Changes)) {
-        change(&mut self.changes.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.lock());
         self.wake.notify_one();
     }
 
     fn take(&self) -> Changes {
-        std::mem::take(&mut self.changes.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,11 +134,19 @@ impl WriterTask {
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut next_group = Instant::now();
         let mut next_prune = Instant::now() + PRUNE_EVERY;
+        let mut next_seen = Instant::now() + SEEN_EVERY;
         let mut pending = Vec::new();
         loop {
             let stopping = tokio::select! {
                 received = self.reports.recv_many(&mut pending, GROUP) => received == 0,
                 () = self.dirty.wake.notified() => false,
+                () = tokio::time::sleep_until(next_seen) => {
+                    next_seen = Instant::now() + SEEN_EVERY;
+                    if self.dirty.lock().seen.is_empty() {
+                        continue;
+                    }
+                    false
+                }
                 () = tokio::time::sleep_until(next_prune) => {
                     next_prune = Instant::now() + PRUNE_EVERY;
                     self.prune().await;
@@ -197,9 +201,9 @@ impl WriterTask {
                 session.store_up_to(*seq);
             }
         }
-        for decommission in changes.decommissions.drain(..) {
+        for (_, done) in changes.decommissions.drain(..) {
             // The caller may have gone away; the decommission stands.
-            let _ = decommission.done.send(());
+            let _ = done.send(());
         }
         true
     }
@@ -209,7 +213,7 @@ impl WriterTask {
         let mut rows = FleetRows {
             records: changes.records.values().cloned().collect(),
             seen: changes.seen.iter().map(|(id, at)| (*id, *at)).collect(),
-            decommissions: changes.decommissions.iter().map(|item| (item.id, item.at)).collect(),
+            decommissions: changes.decommissions.iter().map(|(item, _)| item.clone()).collect(),
             ..FleetRows::default()
         };
         for Pending { session, report, received_at } in pending {
@@ -246,6 +250,9 @@ const GROUP: usize = 4096;
 
 /// Shortest time between the starts of two transactions.
 const PACE: Duration = Duration::from_millis(100);
+
+/// A time of last contact that nobody waits for may be this late on disk.
+const SEEN_EVERY: Duration = Duration::from_secs(10);
 
 /// Time between attempts to write while the database cannot.
 const RETRY: Duration = Duration::from_secs(1);

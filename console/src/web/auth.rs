@@ -14,19 +14,20 @@ use super::AppState;
 use super::error::ApiError;
 use super::listener::Peer;
 use crate::access::Caller;
+use crate::store::audits::Actor;
 use crate::store::users::Role;
 
 /// Any user.
 pub(super) struct AnyUser;
 
 /// An administrator.
-pub(super) struct Administrator(pub(super) Caller);
+pub(super) struct Administrator(pub(super) Actor);
 
 /// An administrator or an auditor.
 pub(super) struct AdministratorOrAuditor;
 
 /// An administrator or an operator.
-pub(super) struct AdministratorOrOperator(pub(super) Caller);
+pub(super) struct AdministratorOrOperator(pub(super) Actor);
 
 impl FromRequestParts<AppState> for AnyUser {
     type Rejection = ApiError;
@@ -41,7 +42,7 @@ impl FromRequestParts<AppState> for Administrator {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         match caller(parts, state).await? {
-            caller if caller.role == Role::Administrator => Ok(Self(caller)),
+            caller if caller.role == Role::Administrator => Ok(Self(actor(&caller, parts))),
             _ => Err(ApiError::Forbidden("only administrators may do this")),
         }
     }
@@ -66,12 +67,16 @@ impl FromRequestParts<AppState> for AdministratorOrOperator {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let caller = caller(parts, state).await?;
         match caller.role {
-            Role::Administrator | Role::Operator => Ok(Self(caller)),
+            Role::Administrator | Role::Operator => Ok(Self(actor(&caller, parts))),
             Role::Auditor | Role::Viewer => {
                 Err(ApiError::Forbidden("only administrators and operators may do this"))
             }
         }
     }
+}
+
+fn actor(caller: &Caller, parts: &Parts) -> Actor {
+    Actor::new(&caller.username, Peer::of(&parts.extensions).address.ip())
 }
 
 async fn caller(parts: &Parts, state: &AppState) -> Result<Caller, ApiError> {

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::AppState;
@@ -12,6 +13,7 @@ use super::error::ApiError;
 use super::input::{Id, Listed, Page, Parameters};
 use crate::config::dial_host;
 use crate::fleet::DefenderView;
+use crate::store::audits::{Action, Deed};
 
 /// Parameters of the lists.
 #[derive(Deserialize)]
@@ -88,19 +90,20 @@ pub(super) async fn one(
 }
 
 pub(super) async fn decommission(
-    AdministratorOrOperator(caller): AdministratorOrOperator,
+    AdministratorOrOperator(actor): AdministratorOrOperator,
     Id(id): Id,
     State(state): State<AppState>,
 ) -> Result<StatusCode, ApiError> {
-    if !state.fleet.decommission(id, OffsetDateTime::now_utc()).await? {
+    let user = actor.user.clone();
+    if !state.fleet.decommission(id, actor, OffsetDateTime::now_utc()).await? {
         return Err(UNKNOWN);
     }
-    tracing::info!(defender = id.to_string(), user = caller.username, "Defender decommissioned");
+    tracing::info!(defender = id.to_string(), user, "Defender decommissioned");
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn install_bundle(
-    AdministratorOrOperator(caller): AdministratorOrOperator,
+    AdministratorOrOperator(actor): AdministratorOrOperator,
     Parameters(BundleFor { consoleaddr }): Parameters<BundleFor>,
     State(state): State<AppState>,
 ) -> Result<Json<InstallBundle>, ApiError> {
@@ -110,9 +113,13 @@ pub(super) async fn install_bundle(
         return Err(ApiError::BadRequest(form.to_owned()));
     };
     let bundle = state.enrolment.install_bundle()?;
-    tracing::info!(user = caller.username, console = host, "Install bundle issued");
     let port = port.unwrap_or(state.defender_port);
     let ws_address = format!("wss://{host}:{port}");
+    let user = actor.user.clone();
+    let (action, object) = (Action::BundleIssued, ws_address.clone());
+    let deed = Deed { actor, action, object, old: Value::Null, new: Value::Null };
+    state.store.record(&deed, OffsetDateTime::now_utc()).await?;
+    tracing::info!(user, console = host, "Install bundle issued");
     Ok(Json(InstallBundle { install_bundle: bundle.to_string(), ws_address }))
 }
 

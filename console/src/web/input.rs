@@ -42,8 +42,8 @@ pub(super) struct Id(pub(super) Uuid);
 /// Which part of a list to answer with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Page {
-    offset: usize,
-    limit: usize,
+    pub(super) offset: usize,
+    pub(super) limit: usize,
 }
 
 /// Part of a list, with `Total-Count`.
@@ -76,6 +76,11 @@ impl Page {
         }
         items.sort_unstable_by(&compare);
         let page = items.into_iter().skip(self.offset).collect();
+        Self::ready(page, u64::try_from(total).unwrap_or(u64::MAX))
+    }
+
+    /// The page itself, of a list of `total` items.
+    pub(super) fn ready<T>(page: Vec<T>, total: u64) -> Listed<T> {
         ([(TOTAL_COUNT, HeaderValue::from(total))], Json(page))
     }
 }

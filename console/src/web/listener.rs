@@ -167,13 +167,14 @@ async fn shake(
     generations: &Generations,
 ) -> Result<(TlsStream<TcpStream>, CancellationToken), HandshakeError> {
     place.first_byte(&stream).await?;
-    let shake = async {
+    let shake = async move || {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         // As late as possible: a client that dialled before a rotation and speaks after it gets the new one.
         let (tls, ending) = generations.newest();
         Ok::<_, std::io::Error>((hello.into_stream(tls).await?, ending))
     };
-    Ok(tokio::time::timeout(HANDSHAKE, place.in_turn(shake)).await??)
+    // The deadline begins with the turn: however long the queue, each gets its time.
+    Ok(place.in_turn(|| tokio::time::timeout(HANDSHAKE, shake())).await??)
 }
 
 impl Generations {

@@ -8,7 +8,7 @@
 //! error.rs          ApiError -> problem+json
 //! input.rs          bodies, parameters and pages of lists, judged
 //! guard.rs          headers of every answer; a panic is a 500
-//! session.rs  defenders.rs  certificates.rs  events.rs  pages.rs  users.rs   one topic each
+//! audits.rs  certificates.rs  defenders.rs  events.rs  pages.rs  session.rs  users.rs     one topic each
 //! ```
 
 use std::sync::Arc;
@@ -24,7 +24,9 @@ use rustls::ServerConfig;
 use crate::access::Access;
 use crate::enroll::Enrolment;
 use crate::fleet::Fleet;
+use crate::store::Store;
 
+mod audits;
 mod auth;
 mod certificates;
 mod defenders;
@@ -57,6 +59,8 @@ pub struct AppState {
     pub https: Subscriber<ServerConfig>,
     /// Whether all listeners accept.
     pub ready: Ready,
+    /// The database.
+    pub store: Store,
 }
 
 /// Whether the Console is ready to serve. Clones share it.
@@ -90,6 +94,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/defenders/{id}", get(defenders::one).delete(defenders::decommission))
         .route("/api/v1/certs/ca.pem", get(certificates::ca))
         .route("/api/v1/certificates", get(certificates::list))
+        .route("/api/v1/audits", get(audits::list))
         .route("/api/v1/events", get(events::stream))
         .fallback(error::unknown_path)
         .method_not_allowed_fallback(error::unknown_method)

@@ -44,9 +44,11 @@ pub(super) async fn version(_: AnyUser) -> Json<&'static str> {
 
 pub(super) async fn sign_up(
     State(state): State<AppState>,
+    peer: Peer,
     Body(body): Body<SignUp>,
 ) -> Result<StatusCode, ApiError> {
-    state.access.sign_up(&body.username, &body.password, &body.setup_token).await?;
+    let address = peer.address.ip();
+    state.access.sign_up(&body.username, &body.password, &body.setup_token, address).await?;
     Ok(StatusCode::CREATED)
 }
 

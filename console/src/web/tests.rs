@@ -19,17 +19,16 @@ use uuid::Uuid;
 
 use super::*;
 use crate::config::{Database, FirstAdministrator};
-use crate::store::Store;
 use crate::store::users::Role;
 use crate::store::writer::Writer;
 
+mod audits;
 mod users;
 
 /// A Console without listeners, with one administrator `admin`.
 pub(super) struct Api {
     pub(super) router: Router,
     pub(super) state: AppState,
-    store: Store,
     /// Issues what `fallback` may be replaced by.
     pub(super) authority: Arc<Authority>,
     /// Replacing it rotates HTTPS.
@@ -42,7 +41,8 @@ impl Api {
     pub(super) async fn new() -> Self {
         let api = Self::without_users().await;
         let token = api.state.access.setup_token();
-        api.state.access.sign_up("admin", PASSWORD, &token).await.expect("there was no user");
+        let here = "127.0.0.1".parse().expect("an address");
+        api.state.access.sign_up("admin", PASSWORD, &token, here).await.expect("there was no user");
         api
     }
 
@@ -68,9 +68,10 @@ impl Api {
             fleet: Fleet::new(Vec::new(), writer),
             https,
             ready: Ready::default(),
+            store: store.clone(),
         };
         let router = router(state.clone());
-        Self { router, state, store, authority, fallback, dir, _shutdown: shutdown.drop_guard() }
+        Self { router, state, authority, fallback, dir, _shutdown: shutdown.drop_guard() }
     }
 
     async fn call(&self, request: Request<Body>) -> Response<Body> {
@@ -287,7 +288,7 @@ async fn a_viewer_reads_but_gets_no_bundle_and_decommissions_nobody() {
     let copy = "INSERT INTO users SELECT $1, password, $2, created_at FROM users WHERE username = 'admin'";
     for (name, role) in [("eve", Role::Viewer), ("olga", Role::Operator)] {
         let query = sqlx::query(copy).bind(name).bind(role.as_str());
-        query.execute(api.store.pool()).await.expect("copied");
+        query.execute(api.state.store.pool()).await.expect("copied");
     }
     assert_eq!(api.call(get_as("defenders", "eve")).await.status(), StatusCode::OK);
     let bundle = "defenders/install-bundle?consoleaddr=console.example.com";

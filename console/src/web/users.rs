@@ -43,17 +43,17 @@ pub(super) async fn list(
 }
 
 pub(super) async fn add(
-    Administrator(caller): Administrator,
+    Administrator(actor): Administrator,
     State(state): State<AppState>,
     Body(body): Body<NewUser>,
 ) -> Result<(StatusCode, Json<UserView>), ApiError> {
-    let user = state.access.add_user(&body.username, &body.password, role(&body.role)?).await?;
-    tracing::info!(user = caller.username, added = user.username, role = user.role.as_str(), "User added");
+    let user = state.access.add_user(&body.username, &body.password, role(&body.role)?, &actor).await?;
+    tracing::info!(user = actor.user, added = user.username, role = user.role.as_str(), "User added");
     Ok((StatusCode::CREATED, Json(user)))
 }
 
 pub(super) async fn change(
-    Administrator(caller): Administrator,
+    Administrator(actor): Administrator,
     Path(username): Path<String>,
     State(state): State<AppState>,
     Body(body): Body<ChangedUser>,
@@ -62,9 +62,9 @@ pub(super) async fn change(
         return Err(ApiError::BadRequest("give a new password, a new role, or both".to_owned()));
     }
     let role = body.role.as_deref().map(role).transpose()?;
-    let user = state.access.change_user(&username, body.password.as_deref(), role).await?;
+    let user = state.access.change_user(&username, body.password.as_deref(), role, &actor).await?;
     tracing::info!(
-        user = caller.username,
+        user = actor.user,
         changed = user.username,
         role = user.role.as_str(),
         password = if body.password.is_some() { "changed" } else { "as before" },
@@ -74,12 +74,12 @@ pub(super) async fn change(
 }
 
 pub(super) async fn remove(
-    Administrator(caller): Administrator,
+    Administrator(actor): Administrator,
     Path(username): Path<String>,
     State(state): State<AppState>,
 ) -> Result<StatusCode, ApiError> {
-    state.access.remove_user(&username).await?;
-    tracing::info!(user = caller.username, removed = username, "User removed");
+    state.access.remove_user(&username, &actor).await?;
+    tracing::info!(user = actor.user, removed = username, "User removed");
     Ok(StatusCode::NO_CONTENT)
 }
 

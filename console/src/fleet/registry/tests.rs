@@ -101,3 +101,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_defender_that_says_nothing_new_is_no_news_for_the_store() {
+    let mut registry = Registry::default();
+    assert!(arrive(&mut registry, 1).is_news);
+    assert!(!arrive(&mut registry, 1).is_news);
+    let mut upgraded = hello(Uuid::from_u128(1));
+    upgraded.defender.version = "0.2.0".to_owned();
+    let later = OffsetDateTime::UNIX_EPOCH + Duration::DAY;
+    let arrival = registry.arrive(&upgraded, ADDRESS, later).expect("welcome");
+    assert!(arrival.is_news);
+    assert_eq!(arrival.record.first_seen, OffsetDateTime::UNIX_EPOCH);
+}
