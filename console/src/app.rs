@@ -23,6 +23,7 @@ use crate::enroll::Enrolment;
 use crate::fleet::{EventKind, Fleet};
 use crate::gateway::{Gateway, Timing};
 use crate::store::Store;
+use crate::store::audits::Chain;
 use crate::store::writer::Writer;
 use crate::web;
 
@@ -99,6 +100,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     );
     drop(outcomes);
 
+    back.spawn("audit check", check_audits(store.clone(), shutdown.clone()));
+
     ready.set();
     tracing::info!(
         https = sockets.https.1.to_string(),
@@ -140,6 +143,34 @@ async fn announce(
     while let Some(outcome) = outcomes.recv().await {
         fleet.announce(OffsetDateTime::now_utc(), EventKind::from(outcome));
         keep_bundle(&enrolment, bundle_dir.as_deref());
+    }
+}
+
+/// Says so when the audit log is not as it was written. Beside everything else: a long log takes its time.
+async fn check_audits(store: Store, shutdown: CancellationToken) {
+    let chain = tokio::select! {
+        chain = store.verify_audits() => chain,
+        () = shutdown.cancelled() => return,
+    };
+    match chain {
+        Ok(Chain::Broken { entry, time, action, object }) => tracing::error!(
+            entry,
+            time = time.to_string(),
+            action,
+            object,
+            remedy = AUDITS_REMEDY,
+            "The audit log was tampered with: this entry does not follow from the one before"
+        ),
+        Ok(Chain::Short { entry }) => tracing::error!(
+            entry,
+            remedy = AUDITS_REMEDY,
+            "The audit log was tampered with: the entries after this one are missing"
+        ),
+        Ok(Chain::Unbroken { entries }) => tracing::debug!(entries, "The audit log is unbroken"),
+        Err(error) => tracing::warn!(
+            error = lifecycle::logging::error_chain(&error),
+            "Cannot check the audit log, it goes on unchecked until the next start"
+        ),
     }
 }
 
@@ -212,8 +243,10 @@ fn hostname() -> String {
 
 /// Connections that may wait at one listener without having said who they are: a share of what may be open.
 fn places(descriptors: u64) -> usize {
-    usize::try_from(descriptors / 4).unwrap_or(usize::MAX).clamp(64, 8192)
+    usize::try_from(descriptors / 2).unwrap_or(usize::MAX).clamp(64, 16_384)
 }
+
+const AUDITS_REMEDY: &str = "compare with a backup of the database, and find out who else can write to it; new entries are chained on";
 
 /// The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;

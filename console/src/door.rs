@@ -1,7 +1,7 @@
 //! Who may wait at a listener before having said who it is, so that strangers cannot keep friends out.
 //!
 //! Each accepted connection takes a *place*. While it sends nothing it is *silent*: when places run out, the
-//! longest silent one is shown the door. Once it speaks it waits for a *turn*, first come first served, so that
+//! longest silent one is shown the door, unless it has only just come (in a herd, the first byte may take a while). Once it speaks it waits for a *turn*, first come first served, so that
 //! a herd is handshaken one after the other instead of all at once and each too late. A peer that dawdles during
 //! its turn keeps its place but loses the turn.
 
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The door of one listener. Clones share it.
@@ -21,13 +22,15 @@ pub struct Door {
     places: Arc<Semaphore>,
     turns: Arc<Semaphore>,
     silent: Arc<Mutex<Silent>>,
+    /// How long a connection may be silent while others wait for its place.
+    patience: Duration,
 }
 
 /// Connections that have sent nothing yet, oldest first.
 #[derive(Debug, Default)]
 struct Silent {
     so_far: u64,
-    waiting: BTreeMap<u64, CancellationToken>,
+    waiting: BTreeMap<u64, (Instant, CancellationToken)>,
 }
 
 /// The right of one connection to wait; dropped when it has said who it is, or goes.
@@ -60,25 +63,41 @@ impl Door {
             places: Arc::new(Semaphore::new(places.max(1))),
             turns: Arc::new(Semaphore::new(processors * TURNS_PER_PROCESSOR)),
             silent: Arc::default(),
+            patience: PATIENCE,
         }
     }
 
-    /// A place for the next connection. While there is none, the longest silent connection is evicted; when
-    /// nobody is silent, waits, and new connections stay in the backlog of the socket. Cancel-safe.
-    ///
-    /// # Errors
-    /// Never: the semaphore is not closed. `None` would end the accept loop.
+    /// A place for the next connection. While there is none, the longest silent connection is evicted; when nobody
+    /// has been silent for long, waits, and new connections stay in the backlog of the socket. `None` when the door
+    /// is closed, which it never is while the program runs. Cancel-safe.
     pub async fn place(&self) -> Option<Place> {
-        if self.places.available_permits() == 0 {
-            self.evict_one();
-        }
-        let permit = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        let free = Arc::clone(&self.places).acquire_owned();
+        tokio::pin!(free);
+        let mut look_at = self.next_eviction();
+        let permit = loop {
+            tokio::select! {
+                biased;
+                permit = &mut free => break permit.ok()?,
+                () = tokio::time::sleep_until(look_at) => {
+                    self.evict_one();
+                    look_at = self.next_eviction().max(Instant::now() + EVICTION_PAUSE);
+                }
+            }
+        };
         Some(Place { door: self.clone(), _permit: permit })
     }
 
+    /// When the longest silent connection has had its time; a moment from now while nobody is silent.
+    fn next_eviction(&self) -> Instant {
+        let oldest = self.silent().waiting.first_key_value().map(|(_, (since, _))| *since);
+        oldest.map_or_else(|| Instant::now() + LOOK_AGAIN, |since| since + self.patience)
+    }
+
     fn evict_one(&self) {
-        if let Some((_, token)) = self.silent().waiting.pop_first() {
-            token.cancel();
+        let mut silent = self.silent();
+        let Some(oldest) = silent.waiting.first_entry() else { return };
+        if oldest.get().0.elapsed() >= self.patience {
+            oldest.remove().1.cancel();
         }
     }
 
@@ -102,7 +121,7 @@ impl Place {
             let mut silent = self.door.silent();
             silent.so_far += 1;
             let number = silent.so_far;
-            silent.waiting.insert(number, token.clone());
+            silent.waiting.insert(number, (Instant::now(), token.clone()));
             number
         };
         let heard = tokio::select! {
@@ -135,6 +154,15 @@ fn peek_now(stream: &TcpStream) -> io::Result<()> {
 /// How long a connection may send nothing.
 const SILENCE: Duration = protocol::STEP_TIMEOUT;
 
+/// How long it may send nothing while others wait for its place.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How soon to look for a silent connection again when there was none.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// What an evicted connection takes to give its place back.
+const EVICTION_PAUSE: Duration = Duration::from_millis(5);
+
 /// How long a connection holds its turn at most; a handshake with a live peer takes milliseconds.
 const TURN: Duration = Duration::from_millis(500);
 
@@ -155,7 +183,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_longest_silent_connection_makes_room_for_the_next() {
-        let door = Door::new(2);
+        let door = Door { patience: Duration::ZERO, ..Door::new(2) };
         let (first, _first_client) = pair().await;
         let (second, _second_client) = pair().await;
         let first_place = door.place().await.expect("open");
@@ -176,7 +204,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_speaks_is_never_evicted() {
-        let door = Door::new(1);
+        let door = Door { patience: Duration::ZERO, ..Door::new(1) };
         let (server, client) = pair().await;
         client.writable().await.expect("connected");
         client.try_write(b"x").expect("room");
