@@ -225,6 +225,39 @@ async fn sessions_tickets_die_with_the_configuration_that_issued_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_flight_is_finished_and_http_2_connections_are_told_to_go() {
+    let grace = Duration::from_secs(4);
+    let pki = OpensslPki::new();
+    let console = TestConsole::setup()
+        .custom(&Channel::Https.files(&pki.server()))
+        .flag("--rotation-grace", "4s")
+        .start()
+        .await;
+    let stream = Dialer::blind().alpn(&["h2"]).dial(console.https).await.expect("a handshake");
+    let (mut idle, connection) = hyper::client::conn::http2::handshake::<_, _, String>(
+        hyper_util::rt::TokioExecutor::new(),
+        hyper_util::rt::TokioIo::new(stream),
+    )
+    .await
+    .expect("HTTP/2");
+    let mut connection = tokio::task::JoinSet::from_iter([connection]);
+    let request =
+        hyper::Request::get("https://localhost/api/v1/_ping").body(String::new()).expect("a request");
+    assert_eq!(idle.send_request(request).await.expect("an answer").status(), 200);
+    // An event stream is a request in flight that does not end by itself.
+    let events = console.api().await.events().await;
+    Manner::Renamed.place(&console.custom_dir(), &Channel::Https.files(&pki.server()));
+    console.program().line(Channel::Https.rotated_text()).await;
+    let begin = Instant::now();
+    let ended = tokio::time::timeout(SOON, connection.join_next()).await;
+    assert!(ended.is_ok(), "the idle HTTP/2 connection ends");
+    assert!(begin.elapsed() < grace, "GOAWAY comes at once: {:?}", begin.elapsed());
+    events.expect("certificates.rotated", |_| true).await;
+    events.expect("stream.ended", |_| true).await;
+    assert!(begin.elapsed() < grace * 3, "nothing outlives the grace: {:?}", begin.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unchanged_content_and_other_files_change_nothing() {
     let stage = Stage::start().await;
     let set = stage.pki.server();

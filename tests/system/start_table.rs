@@ -273,6 +273,20 @@ async fn a_bundle_in_the_variable_wins_over_the_directory() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_console_keeps_a_bundle_for_a_defender_of_its_host_in_a_directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let bundle = dir.path().join("bundle");
+    let setup = TestConsole::setup().flag("--install-bundle-dir", &bundle.to_string_lossy());
+    let console = setup.start().await;
+    let defender =
+        TestDefender::setup(&console.address()).flag("--install-bundle-dir", &bundle.to_string_lossy());
+    let defender = defender.connect().await;
+    let key = std::fs::metadata(bundle.join("defender-client-key.pem")).expect("there");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o077, 0, "for its owner only");
+    drop(defender);
+}
+
 /// Starts the channel's program on these files and waits for its end; also the directory of the files.
 pub async fn start_in_vain(channel: Channel, files: &Files) -> (String, Ended) {
     match channel {
