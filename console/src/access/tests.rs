@@ -52,12 +52,17 @@ async fn sign_up_needs_the_token_and_good_form_and_works_once() {
     let token = access.setup_token();
     assert_eq!(token.len(), 32, "192 bits");
     for wrong in ["", "x", &token[1..], &token.to_uppercase()] {
-        assert!(matches!(access.sign_up("admin", "password", wrong, HERE).await, Err(SignUpError::WrongToken)));
+        assert!(matches!(
+            access.sign_up("admin", "password", wrong, HERE).await,
+            Err(SignUpError::WrongToken)
+        ));
     }
     assert!(matches!(access.sign_up("a b", "password", &token, HERE).await, Err(SignUpError::Form(_))));
     assert!(matches!(access.sign_up("admin", "short", &token, HERE).await, Err(SignUpError::Form(_))));
-    let (one, two) =
-        tokio::join!(access.sign_up("one", "password", &token, HERE), access.sign_up("two", "password", &token, HERE),);
+    let (one, two) = tokio::join!(
+        access.sign_up("one", "password", &token, HERE),
+        access.sign_up("two", "password", &token, HERE),
+    );
     assert_eq!(usize::from(one.is_ok()) + usize::from(two.is_ok()), 1, "{one:?} {two:?}");
     assert!(matches!(access.sign_up("three", "password", &token, HERE).await, Err(SignUpError::TooLate)));
 }

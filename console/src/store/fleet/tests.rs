@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::message::Report;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +66,12 @@ async fn more_defenders_than_fit_one_statement_come_back_as_they_were_written() 
     assert_eq!(read, records);
 }
 
+fn deed(id: Uuid) -> Deed {
+    use crate::store::audits::{Action, Actor};
+    let (actor, action) = (Actor::console(), Action::Decommissioned);
+    Deed { actor, action, object: id.to_string(), old: Value::Null, new: Value::Null }
+}
+
 #[tokio::test]
 async fn a_new_hello_keeps_what_is_on_disk_of_reports_and_decommission() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -74,7 +81,7 @@ async fn a_new_hello_keeps_what_is_on_disk_of_reports_and_decommission() {
     let rows = FleetRows {
         records: vec![first.clone()],
         last_seqs: HashMap::from([(id, 42)]),
-        decommissions: vec![(id, first.last_seen)],
+        decommissions: vec![Decommission { id, at: first.last_seen, deed: deed(id) }],
         ..FleetRows::default()
     };
     store.write_fleet(&rows).await.expect("writes");

@@ -1,0 +1,20 @@
+//! The audit log, newest first.
+
+use axum::extract::State;
+
+use super::AppState;
+use super::auth::AdministratorOrAuditor;
+use super::error::ApiError;
+use super::input::{Listed, Page, Parameters, Search};
+use crate::store::audits::Audit;
+
+pub(super) async fn list(
+    _: AdministratorOrAuditor,
+    Parameters(search): Parameters<Search>,
+    State(state): State<AppState>,
+) -> Result<Listed<Audit>, ApiError> {
+    let page = Page::parse(search.offset, search.limit)?;
+    let needle = search.search.unwrap_or_default();
+    let (audits, total) = state.store.audits(&needle, page.offset, page.limit).await?;
+    Ok(Page::ready(audits, total))
+}
