@@ -67,18 +67,17 @@ pub struct Serve {
     #[arg(long, env = "CONSOLE_DATABASE_URL", value_name = "URL", global = true, help_heading = STORAGE, hide_env_values = true)]
     pub database_url: Option<String>,
 
-    /// Address of the HTTPS API, IP:PORT; port 0 picks a free one [default: [::]:8083]
-    #[arg(long, env = "CONSOLE_HTTPS_LISTEN", value_name = "IP:PORT", global = true, help_heading = LISTENERS)]
+    /// Address of the HTTPS API.
+    #[arg(long, help = HTTPS_LISTEN_HELP, env = "CONSOLE_HTTPS_LISTEN", value_name = "IP:PORT", global = true, help_heading = LISTENERS)]
     pub https_listen: Option<String>,
-    /// Address that Defenders connect to (WebSocket, mutual TLS), IP:PORT; port 0 picks a free one
-    /// [default: [::]:8084]
-    #[arg(long, env = "CONSOLE_DEFENDER_LISTEN", value_name = "IP:PORT", global = true, help_heading = LISTENERS)]
+    /// Address that Defenders connect to.
+    #[arg(long, help = DEFENDER_LISTEN_HELP, env = "CONSOLE_DEFENDER_LISTEN", value_name = "IP:PORT", global = true, help_heading = LISTENERS)]
     pub defender_listen: Option<String>,
     /// Address of the API over plain HTTP, only for an ingress that terminates TLS, IP:PORT [default: off]
     #[arg(long, env = "CONSOLE_HTTP_LISTEN", value_name = "IP:PORT", global = true, help_heading = LISTENERS)]
     pub http_listen: Option<String>,
-    /// URL that users reach the Console by, https://HOST[:PORT] [default: derived from the request]
-    #[arg(long, env = "CONSOLE_PUBLIC_URL", value_name = "URL", global = true, help_heading = LISTENERS)]
+    /// URL that users reach the Console by.
+    #[arg(long, help = PUBLIC_URL_HELP, env = "CONSOLE_PUBLIC_URL", value_name = "URL", global = true, help_heading = LISTENERS)]
     pub public_url: Option<String>,
 
     /// Directory watched for custom certificates [default: /var/lib/twistlock/custom-certificates]
@@ -143,6 +142,14 @@ impl Cli {
 fn is_empty(matches: &clap::ArgMatches, id: &str) -> bool {
     matches.get_raw(id).is_some_and(|mut values| values.all(|value| value.is_empty()))
 }
+
+// Not doc comments: the brackets would be taken for links.
+const HTTPS_LISTEN_HELP: &str =
+    "Address of the HTTPS API, IP:PORT; port 0 picks a free one [default: [::]:8083]";
+const DEFENDER_LISTEN_HELP: &str = "Address that Defenders connect to (WebSocket, mutual TLS), IP:PORT; port 0 picks a free one \
+     [default: [::]:8084]";
+const PUBLIC_URL_HELP: &str =
+    "URL that users reach the Console by, https://HOST[:PORT] [default: derived from the request]";
 
 const STORAGE: &str = "Storage";
 const LISTENERS: &str = "Listeners";

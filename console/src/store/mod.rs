@@ -45,7 +45,7 @@ pub struct Store {
     writer: Option<Arc<Mutex<()>>>,
 }
 
-/// A transaction that writes; rolled back when dropped before [`Write::commit`].
+/// A transaction that writes; rolled back when dropped before `Write::commit`.
 pub struct Write {
     transaction: Transaction<'static, Any>,
     /// Dropped after the transaction.

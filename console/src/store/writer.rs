@@ -1,6 +1,6 @@
 //! The one writer of fleet state: reports and what Defenders said of themselves, committed in groups.
 //!
-//! A group is whatever has come in while the last one was written, and groups start at least [`PACE`] apart, so
+//! A group is whatever has come in while the last one was written, and groups start at least `PACE` apart, so
 //! that a whole fleet costs the database ten transactions a second; after a quiet moment a report is written
 //! at once. A report is acknowledged after its group is on disk. While the database cannot write, the group is
 //! tried again until it can: sessions wait, nothing is lost.
@@ -85,7 +85,7 @@ impl Writer {
         });
     }
 
-    /// Keeps when a Defender was last heard; written with the next group, within [`SEEN_EVERY`] at the latest.
+    /// Keeps when a Defender was last heard; written with the next group, within `SEEN_EVERY` at the latest.
     pub fn seen(&self, id: Uuid, at: OffsetDateTime) {
         self.dirty.lock().seen.insert(id, at);
     }
