@@ -22,6 +22,7 @@ use crate::door::Door;
 use crate::enroll::Enrolment;
 use crate::fleet::{EventKind, Fleet};
 use crate::gateway::{Gateway, Timing};
+use crate::names::ExtraNames;
 use crate::store::Store;
 use crate::store::audits::Chain;
 use crate::store::writer::Writer;
@@ -37,8 +38,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let names = config.server_names(&hostname());
     let custom_dir = CustomDir::open(&config.custom_certs_dir, config.custom_certs_poll);
     let now = OffsetDateTime::now_utc();
-    let channels = Channels::open(&config.data_dir.join("certificates"), &custom_dir, names, now)?;
     let store = Store::open(&config.database).await?;
+    let extra = ExtraNames::stored(&store).await?;
+    let channels = Channels::open(&config.data_dir.join("certificates"), &custom_dir, names, &extra, now)?;
     let access = Access::open(store.clone(), &config.admin).await?;
     let sockets = Sockets::bind(&config)?;
 
@@ -55,6 +57,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let enrolment = Enrolment::new(Arc::clone(&channels.authority), channels.defender.clone());
     keep_bundle(&enrolment, config.install_bundle_dir.as_deref());
 
+    let names = ExtraNames::new(store.clone(), Arc::clone(&channels.renewal));
     let door = Door::new(places(descriptors));
     let ready = web::Ready::default();
     let state = web::AppState {
@@ -65,6 +68,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         enrolment: enrolment.clone(),
         fleet: fleet.clone(),
         https: channels.https.clone(),
+        names: names.clone(),
         ready: ready.clone(),
         store: store.clone(),
     };
@@ -94,6 +98,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     front.spawn("last contacts", note_seen(fleet.clone(), shutdown.clone()));
     let (outcomes, outcomes_received) = mpsc::channel(OUTCOMES);
     channels.run(&back, &outcomes, &shutdown);
+    back.spawn_critical("certificate renewal", shutdown.clone(), names.run(shutdown.clone()));
     back.spawn(
         "certificate events",
         announce(outcomes_received, fleet, enrolment, config.install_bundle_dir),

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use certs::{Authority, CertError, Channel, CustomDir, Material, Outcome, Rotation, Subscriber, tls};
 use lifecycle::Tasks;
@@ -22,8 +21,9 @@ pub struct Channels {
     pub https: Subscriber<ServerConfig>,
     /// Configurations of the Defender listener.
     pub defender: Subscriber<ServerConfig>,
+    /// Issues other certificates while the channels run.
+    pub renewal: Arc<Renewal>,
     rotations: Vec<Rotation<ServerConfig>>,
-    renewal: Renewal,
 }
 
 /// Why the channels cannot start.
@@ -42,17 +42,18 @@ pub enum ChannelError {
     },
 }
 
-/// Issues self-signed server certificates anew before they expire.
+/// Issues self-signed server certificates anew, for channels that run on them and for those that may one day.
 #[derive(Debug)]
-struct Renewal {
+pub struct Renewal {
     authority: Arc<Authority>,
+    /// Names that each certificate has.
     names: Vec<String>,
     fallbacks: Vec<(Channel, watch::Sender<Arc<Material>>)>,
 }
 
 impl Channels {
     /// Decides what both channels start on: custom files where all of a channel's are there, else self-signed
-    /// material for `names`, kept in `own_dir`.
+    /// material for `names` and `extra` ones, kept in `own_dir`.
     ///
     /// # Errors
     /// [`ChannelError`]: the Console must not start.
@@ -60,15 +61,17 @@ impl Channels {
         own_dir: &Path,
         custom_dir: &CustomDir,
         names: Vec<String>,
+        extra: &[String],
         now: OffsetDateTime,
     ) -> Result<Self, ChannelError> {
         let authority = Arc::new(Authority::open_or_create(own_dir, now)?);
         let mut renewal = Renewal { authority: Arc::clone(&authority), names, fallbacks: Vec::new() };
         let (https, https_rotation) =
-            renewal.channel(Channel::ConsoleHttps, custom_dir, tls::console_https, now)?;
+            renewal.channel(Channel::ConsoleHttps, custom_dir, extra, tls::console_https, now)?;
         let (defender, defender_rotation) =
-            renewal.channel(Channel::ConsoleDefender, custom_dir, tls::console_defender, now)?;
-        Ok(Self { authority, https, defender, rotations: vec![https_rotation, defender_rotation], renewal })
+            renewal.channel(Channel::ConsoleDefender, custom_dir, extra, tls::console_defender, now)?;
+        let rotations = vec![https_rotation, defender_rotation];
+        Ok(Self { authority, https, defender, renewal: Arc::new(renewal), rotations })
     }
 
     /// Follows the files of both channels until shutdown; every rotation and refusal goes to `outcomes`.
@@ -77,7 +80,6 @@ impl Channels {
             let following = rotation.run(outcomes.clone(), shutdown.clone());
             tasks.spawn_critical("certificate rotation", shutdown.clone(), following);
         }
-        tasks.spawn_critical("certificate renewal", shutdown.clone(), self.renewal.run(shutdown.clone()));
     }
 }
 
@@ -86,48 +88,47 @@ impl Renewal {
         &mut self,
         channel: Channel,
         custom_dir: &CustomDir,
+        extra: &[String],
         build: fn(&Material) -> Result<ServerConfig, CertError>,
         now: OffsetDateTime,
     ) -> Result<(Subscriber<ServerConfig>, Rotation<ServerConfig>), ChannelError> {
         let custom_fault = |error| ChannelError::Custom { channel, error };
         let custom = certs::custom_at_start(channel, custom_dir).map_err(custom_fault)?;
-        let own = self.authority.server_material(channel, &self.names, now)?;
+        let own = self.authority.server_material(channel, &self.all_names(extra), now)?;
         let (sender, fallback) = watch::channel(Arc::new(own));
         self.fallbacks.push((channel, sender));
         Rotation::start(channel, custom_dir, custom, fallback, build).map_err(custom_fault)
     }
 
-    /// Looks every hour whether a leaf has less than a third of its life left.
-    async fn run(self, shutdown: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = shutdown.cancelled() => return,
-            }
-            for (channel, fallback) in &self.fallbacks {
-                self.renew(*channel, fallback);
-            }
-        }
+    /// The authority that issues.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
     }
 
-    fn renew(&self, channel: Channel, fallback: &watch::Sender<Arc<Material>>) {
-        match self.authority.server_material(channel, &self.names, OffsetDateTime::now_utc()) {
-            Ok(material) => {
-                fallback.send_if_modified(|current| {
-                    let is_new = current.leaf().sha256 != material.leaf().sha256;
-                    if is_new {
-                        *current = Arc::new(material);
-                    }
-                    is_new
-                });
-            }
-            Err(error) => tracing::error!(
-                channel = channel.id(),
-                error = lifecycle::logging::error_chain(&error),
-                "Cannot renew the self-signed certificate; the present one goes on"
-            ),
+    /// Gives both channels certificates with `extra` names, where they have other names or less than a third of
+    /// their life left. Blocks.
+    ///
+    /// # Errors
+    /// When they cannot be issued or written; what runs goes on.
+    pub fn issue(&self, extra: &[String], now: OffsetDateTime) -> Result<(), certs::StoreError> {
+        let names = self.all_names(extra);
+        for (channel, fallback) in &self.fallbacks {
+            let material = self.authority.server_material(*channel, &names, now)?;
+            fallback.send_if_modified(|current| {
+                let is_new = current.leaf().sha256 != material.leaf().sha256;
+                if is_new {
+                    *current = Arc::new(material);
+                }
+                is_new
+            });
         }
+        Ok(())
+    }
+
+    fn all_names(&self, extra: &[String]) -> Vec<String> {
+        let mut names = self.names.clone();
+        names.extend(extra.iter().filter(|name| !self.names.contains(name)).cloned());
+        names
     }
 }
-
-const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);

@@ -7,6 +7,7 @@
 //! gateway/           the Defender listener (8084)
 //! fleet/             who is connected, and the events of it
 //! enroll.rs          install bundles and certificates for Defenders
+//! names.rs           names in self-signed certificates that administrators add
 //! door.rs            who may wait at a listener
 //! store/             what survives a restart
 //! access/            users, passwords, tokens, and what slows down guessing
@@ -23,5 +24,6 @@ pub mod door;
 pub mod enroll;
 pub mod fleet;
 pub mod gateway;
+pub mod names;
 pub mod store;
 pub mod web;

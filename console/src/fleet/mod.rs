@@ -93,7 +93,8 @@ impl Fleet {
 
     /// Keeps when each connected Defender was last heard, so that it is known after a crash too.
     pub fn note_seen(&self) {
-        let heard: Vec<_> = self.state().registry.sessions().map(|one| (one.defender(), one.heard())).collect();
+        let heard: Vec<_> =
+            self.state().registry.sessions().map(|one| (one.defender(), one.heard())).collect();
         heard.into_iter().for_each(|(id, at)| self.inner.writer.seen(id, at));
     }
 

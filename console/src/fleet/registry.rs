@@ -91,8 +91,7 @@ impl Registry {
         let (record, superseded, is_news) = match known {
             Some(Entry { record: old, session }) => {
                 let stored = session.as_ref().map_or(0, |session| session.stored());
-                let record =
-                    Record { first_seen: old.first_seen, last_seq: old.last_seq.max(stored), ..new };
+                let record = Record { first_seen: old.first_seen, last_seq: old.last_seq.max(stored), ..new };
                 let is_news = record.defender != old.defender
                     || record.certificate != old.certificate
                     || record.address != old.address;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::access::{ManageError, SignInError, SignUpError};
 use crate::enroll::EnrolError;
+use crate::names::NamesError;
 use crate::store::StoreError;
 use crate::store::users::UserError;
 
@@ -196,6 +197,12 @@ impl From<EnrolError> for ApiError {
             EnrolError::CustomCertificates => Self::Conflict(error.to_string()),
             other => Self::Internal(lifecycle::logging::error_chain(&other)),
         }
+    }
+}
+
+impl From<NamesError> for ApiError {
+    fn from(error: NamesError) -> Self {
+        Self::Internal(lifecycle::logging::error_chain(&error))
     }
 }
 

@@ -8,7 +8,7 @@
 //! error.rs          ApiError -> problem+json
 //! input.rs          bodies, parameters and pages of lists, judged
 //! guard.rs          headers of every answer; a panic is a 500
-//! audits.rs  certificates.rs  defenders.rs  events.rs  pages.rs  session.rs  users.rs     one topic each
+//! audits.rs  certificates.rs  defenders.rs  events.rs  pages.rs  session.rs  settings.rs  users.rs     one each
 //! ```
 
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use rustls::ServerConfig;
 use crate::access::Access;
 use crate::enroll::Enrolment;
 use crate::fleet::Fleet;
+use crate::names::ExtraNames;
 use crate::store::Store;
 
 mod audits;
@@ -38,6 +39,7 @@ mod input;
 pub mod listener;
 mod pages;
 mod session;
+mod settings;
 mod users;
 
 /// What the handlers work with. Clones share all of it.
@@ -57,6 +59,8 @@ pub struct AppState {
     pub fleet: Fleet,
     /// What the HTTPS listener runs on.
     pub https: Subscriber<ServerConfig>,
+    /// Names in self-signed certificates.
+    pub names: ExtraNames,
     /// Whether all listeners accept.
     pub ready: Ready,
     /// The database.
@@ -95,6 +99,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/certs/ca.pem", get(certificates::ca))
         .route("/api/v1/certificates", get(certificates::list))
         .route("/api/v1/audits", get(audits::list))
+        .route("/api/v1/settings/certs", get(settings::certs).post(settings::change_certs))
         .route("/api/v1/events", get(events::stream))
         .fallback(error::unknown_path)
         .method_not_allowed_fallback(error::unknown_method)

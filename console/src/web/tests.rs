@@ -6,33 +6,32 @@ use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certs::{Authority, Channel, CustomDir, Material, Rotation, tls};
+use certs::CustomDir;
 use http_body_util::BodyExt as _;
 use lifecycle::Tasks;
 use protocol::message::{CertificateSource, CertificateSummary, DefenderIdentity, Hello};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use super::*;
+use crate::channels::{Channels, Renewal};
 use crate::config::{Database, FirstAdministrator};
 use crate::store::users::Role;
 use crate::store::writer::Writer;
 
 mod audits;
+mod settings;
 mod users;
 
 /// A Console without listeners, with one administrator `admin`.
 pub(super) struct Api {
     pub(super) router: Router,
     pub(super) state: AppState,
-    /// Issues what `fallback` may be replaced by.
-    pub(super) authority: Arc<Authority>,
-    /// Replacing it rotates HTTPS.
-    pub(super) fallback: watch::Sender<Arc<Material>>,
+    /// Issues other certificates, which rotates both channels.
+    pub(super) renewal: Arc<Renewal>,
     dir: tempfile::TempDir,
     _shutdown: tokio_util::sync::DropGuard,
 }
@@ -53,10 +52,15 @@ impl Api {
         let access = Access::open(store.clone(), &admin).await.expect("opens");
         let shutdown = CancellationToken::new();
         let tasks = Tasks::new();
-        let authority =
-            Arc::new(Authority::open_or_create(&dir.path().join("certificates"), now()).expect("new"));
-        let (https, fallback) = channel(Channel::ConsoleHttps, &authority, &tasks, &shutdown);
-        let (defender, _) = channel(Channel::ConsoleDefender, &authority, &tasks, &shutdown);
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let nowhere = CustomDir::open(Path::new("/nowhere"), std::time::Duration::from_secs(10));
+        let own_dir = dir.path().join("certificates");
+        let channels = Channels::open(&own_dir, &nowhere, names, &[], now()).expect("opens");
+        let (https, defender) = (channels.https.clone(), channels.defender.clone());
+        let (renewal, authority) = (Arc::clone(&channels.renewal), Arc::clone(&channels.authority));
+        let (outcomes, mut received) = tokio::sync::mpsc::channel(8);
+        channels.run(&tasks, &outcomes, &shutdown);
+        tasks.spawn("outcomes", async move { while received.recv().await.is_some() {} });
         let (writer, task) = Writer::new(store.clone(), &[]);
         tasks.spawn("store writer", task.run(shutdown.clone()));
         let state = AppState {
@@ -64,14 +68,15 @@ impl Api {
             ca_pem: authority.ca_pem().into(),
             defender: defender.clone(),
             defender_port: 8084,
-            enrolment: Enrolment::new(Arc::clone(&authority), defender),
+            enrolment: Enrolment::new(authority, defender),
             fleet: Fleet::new(Vec::new(), writer),
             https,
+            names: ExtraNames::new(store.clone(), Arc::clone(&renewal)),
             ready: Ready::default(),
             store: store.clone(),
         };
         let router = router(state.clone());
-        Self { router, state, authority, fallback, dir, _shutdown: shutdown.drop_guard() }
+        Self { router, state, renewal, dir, _shutdown: shutdown.drop_guard() }
     }
 
     async fn call(&self, request: Request<Body>) -> Response<Body> {
@@ -105,24 +110,6 @@ impl Api {
         std::mem::forget(self.state.fleet.arrive(&hello, address, now()).expect("welcome"));
         id
     }
-}
-
-fn channel(
-    channel: Channel,
-    authority: &Authority,
-    tasks: &Tasks,
-    shutdown: &CancellationToken,
-) -> (Subscriber<ServerConfig>, watch::Sender<Arc<Material>>) {
-    let sans = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let material = authority.server_material(channel, &sans, now()).expect("issued");
-    let (sender, fallback) = watch::channel(Arc::new(material));
-    let nowhere = CustomDir::open(Path::new("/nowhere"), std::time::Duration::from_secs(10));
-    let build = if channel == Channel::ConsoleHttps { tls::console_https } else { tls::console_defender };
-    let (subscriber, rotation) = Rotation::start(channel, &nowhere, None, fallback, build).expect("builds");
-    let (outcomes, mut received) = tokio::sync::mpsc::channel(8);
-    tasks.spawn("rotation", rotation.run(outcomes, shutdown.clone()));
-    tasks.spawn("outcomes", async move { while received.recv().await.is_some() {} });
-    (subscriber, sender)
 }
 
 fn now() -> OffsetDateTime {

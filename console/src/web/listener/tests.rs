@@ -3,7 +3,6 @@
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::get;
-use certs::Channel;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -53,7 +52,8 @@ impl Running {
 
     async fn dial(&self, alpn: &[u8]) -> ClientStream<TcpStream> {
         let mut roots = RootCertStore::empty();
-        let ca = CertificateDer::from_pem_slice(self.api.authority.ca_pem().as_bytes()).expect("PEM");
+        let ca =
+            CertificateDer::from_pem_slice(self.api.renewal.authority().ca_pem().as_bytes()).expect("PEM");
         roots.add(ca).expect("a CA");
         let mut config = ClientConfig::builder_with_provider(certs::tls::provider())
             .with_safe_default_protocol_versions()
@@ -83,13 +83,9 @@ impl Running {
         let mut rotated = self.api.state.https.clone();
         rotated.changed().now_or_never();
         let generation = rotated.current().generation;
-        let names = ["localhost".to_owned(), format!("rotated-{generation}.example")];
-        let now = OffsetDateTime::now_utc();
-        let material =
-            self.api.authority.server_material(Channel::ConsoleHttps, &names, now).expect("issued");
-        let leaf = material.chain()[0].clone();
-        self.api.fallback.send_replace(Arc::new(material));
-        rotated.changed().await.expect("rotation runs");
+        let names = [format!("rotated-{generation}.example")];
+        self.api.renewal.issue(&names, OffsetDateTime::now_utc()).expect("issued");
+        let leaf = rotated.changed().await.expect("rotation runs").material.chain()[0].clone();
         let stream = self.dial(b"http/1.1").await;
         let served = stream.get_ref().1.peer_certificates().expect("verified")[0].clone();
         assert_eq!(served, leaf, "the next handshake has the new certificate");

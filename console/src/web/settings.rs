@@ -1,0 +1,80 @@
+//! Settings: the names in self-signed server certificates.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::AppState;
+use super::auth::{Administrator, AnyUser};
+use super::error::ApiError;
+use super::input::Body;
+use crate::config::San;
+
+/// `GET settings/certs`.
+#[derive(Serialize)]
+pub(super) struct CertificateSettings {
+    /// Names and addresses beside those of `--san` and the default ones.
+    #[serde(rename = "consoleSAN")]
+    console_san: Vec<String>,
+    /// When the Console's own CA expires.
+    #[serde(rename = "caExpiration", with = "time::serde::rfc3339")]
+    ca_expiration: OffsetDateTime,
+}
+
+/// `POST settings/certs`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewCertificateSettings {
+    #[serde(rename = "consoleSAN")]
+    console_san: Vec<String>,
+}
+
+pub(super) async fn certs(
+    _: AnyUser,
+    State(state): State<AppState>,
+) -> Result<Json<CertificateSettings>, ApiError> {
+    shown(&state).await
+}
+
+pub(super) async fn change_certs(
+    Administrator(actor): Administrator,
+    State(state): State<AppState>,
+    Body(body): Body<NewCertificateSettings>,
+) -> Result<Json<CertificateSettings>, ApiError> {
+    let names = names(&body.console_san)?;
+    state.names.replace(&names, &actor).await?;
+    tracing::info!(
+        user = actor.user,
+        names = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        "Names of self-signed certificates changed"
+    );
+    shown(&state).await
+}
+
+async fn shown(state: &AppState) -> Result<Json<CertificateSettings>, ApiError> {
+    let (console_san, ca_expiration) = (state.names.list().await?, state.names.ca_expiration());
+    Ok(Json(CertificateSettings { console_san, ca_expiration }))
+}
+
+fn names(texts: &[String]) -> Result<Vec<San>, ApiError> {
+    if texts.len() > MOST_NAMES {
+        return Err(ApiError::BadRequest(format!("consoleSAN has at most {MOST_NAMES} names and addresses")));
+    }
+    let name = |text: &String| {
+        text.trim().parse::<San>().map_err(|fault| {
+            // No longer than a name can be: the fault repeats it.
+            let fault = if text.len() <= LONGEST_NAME {
+                fault
+            } else {
+                "a name has at most 253 characters".to_owned()
+            };
+            ApiError::BadRequest(format!("consoleSAN: {fault}"))
+        })
+    };
+    texts.iter().map(name).collect()
+}
+
+/// More would make a certificate that clients may not take.
+const MOST_NAMES: usize = 100;
+const LONGEST_NAME: usize = 253;
