@@ -16,6 +16,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -84,7 +85,11 @@ pub fn start(level: LogLevel, format: LogFormat, ours: &[&str]) {
         LogLevel::Warn => LevelFilter::WARN,
     };
     let targets = ["certs", "lifecycle", "protocol", CRIT].iter().chain(ours).map(|name| (*name, level));
-    let filter = Targets::new().with_targets(targets).with_default(level.min(LevelFilter::WARN));
+    // A watch on a folder that is gone is nothing to act on: the watcher renews its watches at each look.
+    let filter = Targets::new()
+        .with_targets(targets)
+        .with_target("notify", level.min(LevelFilter::ERROR))
+        .with_default(level.min(LevelFilter::WARN));
     let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_writer(std::io::stderr);
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     // A panic is one line like everything else; which task it ended, `tasks.rs` says.
@@ -150,7 +155,9 @@ fn timestamp(now: OffsetDateTime) -> String {
 
 /// `file.rs:45`, without the folders.
 fn source(event: &Event<'_>) -> String {
-    let metadata = event.metadata();
+    // Dependencies that speak through the `log` crate carry their place in fields.
+    let normalized = event.normalized_metadata();
+    let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
     let file = metadata.file().unwrap_or("unknown");
     format!("{}:{}", file.rsplit('/').next().unwrap_or(file), metadata.line().unwrap_or(0))
 }

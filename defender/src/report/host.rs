@@ -5,7 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use certs::{Channel, Found, Material, RawMaterial};
+use certs::{CertificateFacts, Channel, Found, Material, RawMaterial};
 use nix::sys::utsname::{UtsName, uname};
 use nix::unistd::{SysconfVar, sysconf};
 use protocol::Version;
@@ -64,12 +64,28 @@ pub struct CustomCertificates {
     pub watched: bool,
     /// Each file of a set.
     pub files: BTreeMap<&'static str, Presence>,
+    /// The certificate in the files, where they can be read.
+    pub certificate: Option<Leaf>,
     /// Whether the files are all there and a running Defender would take them.
     pub would_load: bool,
     /// Why not.
     pub problem: Option<String>,
     /// What to do about it.
     pub remedy: Option<String>,
+}
+
+/// What an operator compares of a leaf.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Leaf {
+    /// Whose it is.
+    pub subject: String,
+    /// Who issued it.
+    pub issuer: String,
+    /// End of its validity.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: OffsetDateTime,
+    /// SHA-256 of the DER form, hexadecimal.
+    pub sha256: String,
 }
 
 /// Whether a file is there.
@@ -216,11 +232,15 @@ fn custom_certificates(dir: &Path, watched: bool, now: OffsetDateTime) -> Custom
         .files()
         .names()
         .map(|name| (name, if dir.join(name).exists() { Presence::Present } else { Presence::Absent }));
+    let mut certificate = None;
     let refused = match RawMaterial::read(Channel::Defender, dir) {
         _ if !dir.is_dir() => Some(("the directory does not exist".to_owned(), None)),
         Ok(Found::Missing(names)) => Some((format!("missing: {}", names.join(", ")), None)),
         Ok(Found::Complete(raw)) => match Material::parse(raw) {
-            Ok(material) => material.unfit(now).map(|error| (error.to_string(), Some(error.remedy()))),
+            Ok(material) => {
+                certificate = Some(Leaf::from(material.leaf()));
+                material.unfit(now).map(|error| (error.to_string(), Some(error.remedy())))
+            }
             Err(error) => Some((error.to_string(), Some(error.remedy()))),
         },
         Err(error) => Some((error.to_string(), Some(error.remedy()))),
@@ -231,9 +251,21 @@ fn custom_certificates(dir: &Path, watched: bool, now: OffsetDateTime) -> Custom
         directory: dir.to_owned(),
         watched,
         files: files.collect(),
+        certificate,
         would_load,
         problem,
         remedy,
+    }
+}
+
+impl From<&CertificateFacts> for Leaf {
+    fn from(facts: &CertificateFacts) -> Self {
+        Self {
+            subject: facts.subject.clone(),
+            issuer: facts.issuer.clone(),
+            not_after: facts.not_after,
+            sha256: facts.sha256.clone(),
+        }
     }
 }
 
