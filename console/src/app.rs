@@ -22,6 +22,7 @@ use crate::door::Door;
 use crate::enroll::Enrolment;
 use crate::fleet::{EventKind, Fleet};
 use crate::gateway::{Gateway, Timing};
+use crate::metrics::Metrics;
 use crate::names::ExtraNames;
 use crate::store::Store;
 use crate::store::audits::Chain;
@@ -57,6 +58,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let enrolment = Enrolment::new(Arc::clone(&channels.authority), channels.defender.clone());
     keep_bundle(&enrolment, config.install_bundle_dir.as_deref());
 
+    let metrics = Metrics::new(now);
     let names = ExtraNames::new(store.clone(), Arc::clone(&channels.renewal));
     let door = Door::new(places(descriptors));
     let ready = web::Ready::default();
@@ -68,6 +70,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         enrolment: enrolment.clone(),
         fleet: fleet.clone(),
         https: channels.https.clone(),
+        metrics: metrics.clone(),
         names: names.clone(),
         ready: ready.clone(),
         store: store.clone(),
@@ -75,8 +78,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let router = web::router(state);
     let timing = Timing { heartbeat: config.heartbeat, grace: config.rotation_grace };
     let defender_tls = channels.defender.clone();
-    let gateway =
-        Gateway::new(fleet.clone(), enrolment.clone(), defender_tls, timing, front.clone(), shutdown.clone());
+    let gateway = Gateway::new(
+        fleet.clone(),
+        enrolment.clone(),
+        metrics.clone(),
+        defender_tls,
+        timing,
+        front.clone(),
+        shutdown.clone(),
+    );
     front.spawn_critical(
         "defender listener",
         shutdown.clone(),
@@ -101,7 +111,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     back.spawn_critical("certificate renewal", shutdown.clone(), names.run(shutdown.clone()));
     back.spawn(
         "certificate events",
-        announce(outcomes_received, fleet, enrolment, config.install_bundle_dir),
+        announce(outcomes_received, metrics, fleet, enrolment, config.install_bundle_dir),
     );
     drop(outcomes);
 
@@ -141,11 +151,13 @@ async fn note_seen(fleet: Fleet, shutdown: CancellationToken) {
 /// Passes rotations and refusals on to the readers of events, and keeps the bundle of the same host current.
 async fn announce(
     mut outcomes: mpsc::Receiver<Outcome>,
+    metrics: Metrics,
     fleet: Fleet,
     enrolment: Enrolment,
     bundle_dir: Option<std::path::PathBuf>,
 ) {
     while let Some(outcome) = outcomes.recv().await {
+        metrics.certificates(&outcome);
         fleet.announce(OffsetDateTime::now_utc(), EventKind::from(outcome));
         keep_bundle(&enrolment, bundle_dir.as_deref());
     }

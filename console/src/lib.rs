@@ -7,6 +7,7 @@
 //! gateway/           the Defender listener (8084)
 //! fleet/             who is connected, and the events of it
 //! enroll.rs          install bundles and certificates for Defenders
+//! metrics/           what is counted while it runs
 //! names.rs           names in self-signed certificates that administrators add
 //! door.rs            who may wait at a listener
 //! store/             what survives a restart
@@ -24,6 +25,7 @@ pub mod door;
 pub mod enroll;
 pub mod fleet;
 pub mod gateway;
+pub mod metrics;
 pub mod names;
 pub mod store;
 pub mod web;

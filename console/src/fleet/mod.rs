@@ -4,17 +4,20 @@
 //! registry.rs   pure state: who is here, since when; the newest connection wins
 //! handle.rs     what the rest of the Console can say to one live session
 //! event.rs      FleetEvent: numbered, kept for late readers
+//! census.rs     how many there are, by version and state
 //! view.rs       a Defender as the API shows it
 //! ```
 //!
 //! A report goes session -> [`Fleet::report`] -> `store/writer.rs` (commit) -> [`SessionHandle::stored`] -> ack:
 //! nothing is acknowledged before it is on disk.
 
+mod census;
 mod event;
 mod handle;
 mod registry;
 mod view;
 
+pub use census::Census;
 pub use event::{EventKind, EventStream, FleetEvent};
 pub use handle::{Order, SessionHandle};
 pub use registry::{Arrival, Record};
@@ -158,6 +161,18 @@ impl Fleet {
     #[must_use]
     pub fn connected(&self) -> usize {
         self.state().registry.connected()
+    }
+
+    /// How many there are, by version and state.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        Census::of(&self.state().registry)
+    }
+
+    /// Reports stored since the start.
+    #[must_use]
+    pub fn reports_stored(&self) -> u64 {
+        self.inner.writer.stored()
     }
 
     /// The events after `last` (a revision), and those to come.

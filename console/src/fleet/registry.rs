@@ -144,6 +144,10 @@ impl Registry {
         self.entries.get(&id).filter(|entry| entry.record.decommissioned_at.is_none())
     }
 
+    pub(super) fn sessions_so_far(&self) -> u64 {
+        self.sessions_so_far
+    }
+
     pub(super) fn connected(&self) -> usize {
         self.connected
     }

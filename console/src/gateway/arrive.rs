@@ -26,6 +26,7 @@ use super::peer;
 use super::session::{self, Session, Socket};
 use crate::door::{Place, SilentError};
 use crate::fleet::Arrival;
+use crate::metrics::Handshake;
 
 /// Why a connection did not become a session.
 #[derive(Debug, Error)]
@@ -67,6 +68,7 @@ impl super::Inner {
             () = self.shutdown.cancelled() => return,
         };
         drop(place);
+        self.metrics.handshake(welcomed.as_ref().map_or_else(Refusal::outcome, |_| Handshake::Welcomed));
         match welcomed {
             Ok(session) => {
                 let tasks = self.tasks.clone();
@@ -162,6 +164,21 @@ impl super::Inner {
 }
 
 impl Refusal {
+    /// What it is counted as.
+    fn outcome(&self) -> Handshake {
+        match self {
+            Self::Closed(Close::Decommissioned) => Handshake::Decommissioned,
+            Self::Closed(Close::IdentityMismatch) => Handshake::IdentityMismatch,
+            Self::Closed(Close::TooOld) => Handshake::TooOld,
+            Self::Closed(_) | Self::Hello(_) | Self::WebSocket(_) => Handshake::Malformed,
+            Self::Left => Handshake::Left,
+            Self::Silent(_) => Handshake::Silent,
+            Self::TimedOut(_) => Handshake::TimedOut,
+            Self::Tls(_) => Handshake::Tls,
+            Self::Upgrade(_) => Handshake::Upgrade,
+        }
+    }
+
     /// How to tell the peer, where there is a WebSocket to tell it on.
     fn close(&self) -> Option<Close> {
         match self {

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::door::Door;
 use crate::enroll::Enrolment;
 use crate::fleet::Fleet;
+use crate::metrics::Metrics;
 
 /// What every connection needs. Clones share it.
 #[derive(Debug, Clone)]
@@ -38,6 +39,7 @@ pub struct Gateway {
 struct Inner {
     fleet: Fleet,
     enrolment: Enrolment,
+    metrics: Metrics,
     tls: Subscriber<ServerConfig>,
     /// How often a Defender must be heard.
     heartbeat: Duration,
@@ -62,13 +64,14 @@ impl Gateway {
     pub fn new(
         fleet: Fleet,
         enrolment: Enrolment,
+        metrics: Metrics,
         tls: Subscriber<ServerConfig>,
         timing: Timing,
         tasks: Tasks,
         shutdown: CancellationToken,
     ) -> Self {
         let Timing { heartbeat, grace } = timing;
-        Self { inner: Arc::new(Inner { fleet, enrolment, tls, heartbeat, grace, tasks, shutdown }) }
+        Self { inner: Arc::new(Inner { fleet, enrolment, metrics, tls, heartbeat, grace, tasks, shutdown }) }
     }
 
     /// Accepts connections until shutdown.

@@ -6,6 +6,7 @@
 //! tried again until it can: sessions wait, nothing is lost.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ struct Pending {
 struct Dirty {
     changes: Mutex<Changes>,
     wake: Notify,
+    /// Reports stored so far.
+    stored: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +104,12 @@ impl Writer {
         received_at: OffsetDateTime,
     ) -> Result<(), WriterGone> {
         self.reports.send(Pending { session, report, received_at }).await.map_err(|_| WriterGone)
+    }
+
+    /// Reports stored since the start.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        self.dirty.stored.load(Ordering::Relaxed)
     }
 
     /// Returns once the decommission is on disk.
@@ -193,6 +202,8 @@ impl WriterTask {
                 () = shutdown.cancelled() => return false,
             }
         }
+        let stored = u64::try_from(rows.reports.len()).unwrap_or(u64::MAX);
+        self.dirty.stored.fetch_add(stored, Ordering::Relaxed);
         for (id, seq) in &rows.last_seqs {
             self.last_seqs.insert(*id, *seq);
         }

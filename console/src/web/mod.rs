@@ -8,7 +8,7 @@
 //! error.rs          ApiError -> problem+json
 //! input.rs          bodies, parameters and pages of lists, judged
 //! guard.rs          headers of every answer; a panic is a 500
-//! audits.rs  certificates.rs  defenders.rs  events.rs  pages.rs  session.rs  settings.rs  users.rs     one each
+//! audits.rs  certificates.rs  defenders.rs  events.rs  metrics.rs  pages.rs  session.rs  settings.rs  users.rs
 //! ```
 
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use rustls::ServerConfig;
 use crate::access::Access;
 use crate::enroll::Enrolment;
 use crate::fleet::Fleet;
+use crate::metrics::Metrics;
 use crate::names::ExtraNames;
 use crate::store::Store;
 
@@ -37,6 +38,7 @@ mod events;
 mod guard;
 mod input;
 pub mod listener;
+mod metrics;
 mod pages;
 mod session;
 mod settings;
@@ -59,6 +61,8 @@ pub struct AppState {
     pub fleet: Fleet,
     /// What the HTTPS listener runs on.
     pub https: Subscriber<ServerConfig>,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Names in self-signed certificates.
     pub names: ExtraNames,
     /// Whether all listeners accept.
@@ -100,11 +104,13 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/certificates", get(certificates::list))
         .route("/api/v1/audits", get(audits::list))
         .route("/api/v1/settings/certs", get(settings::certs).post(settings::change_certs))
+        .route("/api/v1/metrics", get(metrics::page))
         .route("/api/v1/events", get(events::stream))
         .fallback(error::unknown_path)
         .method_not_allowed_fallback(error::unknown_method)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .layer(middleware::from_fn(guard::guard))
+        .layer(middleware::from_fn_with_state(state.metrics.clone(), metrics::count))
         .with_state(state)
 }
 

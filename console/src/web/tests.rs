@@ -23,6 +23,7 @@ use crate::store::users::Role;
 use crate::store::writer::Writer;
 
 mod audits;
+mod metrics;
 mod settings;
 mod users;
 
@@ -71,6 +72,7 @@ impl Api {
             enrolment: Enrolment::new(authority, defender),
             fleet: Fleet::new(Vec::new(), writer),
             https,
+            metrics: Metrics::new(now()),
             names: ExtraNames::new(store.clone(), Arc::clone(&renewal)),
             ready: Ready::default(),
             store: store.clone(),
@@ -88,13 +90,17 @@ impl Api {
     }
 
     async fn connect(&self, hostname: &str) -> Uuid {
+        self.connect_as(hostname, "0.1.0").await
+    }
+
+    async fn connect_as(&self, hostname: &str, version: &str) -> Uuid {
         let id = Uuid::new_v4();
         let text = str::to_owned;
         let hello = Hello {
             defender: DefenderIdentity {
                 id,
                 hostname: text(hostname),
-                version: text("0.1.0"),
+                version: text(version),
                 os: text("Debian"),
                 kernel: text("6.1"),
                 arch: text("x86_64"),

@@ -1,0 +1,194 @@
+//! What the Console counts while it runs. What can be looked up at the moment of asking is not kept here: the page is
+//! put together in `web/metrics.rs`.
+//!
+//! ```text
+//! mod.rs       counters
+//! http.rs      calls of the API by route, with a histogram
+//! text.rs      the Prometheus text format
+//! process.rs   memory, descriptors and processor time of this process
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use certs::{Channel, Outcome};
+use time::OffsetDateTime;
+
+pub use http::{Call, Calls};
+pub use text::Text;
+
+mod http;
+pub mod process;
+mod text;
+
+/// The counters. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    started: OffsetDateTime,
+    calls: Calls,
+    handshakes: [AtomicU64; Handshake::ALL.len()],
+    rotations: [AtomicU64; CHANNELS.len()],
+    refusals: [AtomicU64; CHANNELS.len()],
+}
+
+/// How a connection to the Defender listener went, up to its `welcome`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// The Defender was decommissioned.
+    Decommissioned,
+    /// The certificate was issued for another identity.
+    IdentityMismatch,
+    /// The peer went away.
+    Left,
+    /// `hello` could not be read or came out of turn.
+    Malformed,
+    /// The peer sent nothing.
+    Silent,
+    /// A step took too long.
+    TimedOut,
+    /// The TLS handshake failed.
+    Tls,
+    /// The Defender is too old.
+    TooOld,
+    /// The upgrade to WebSocket failed.
+    Upgrade,
+    /// The Defender was welcomed.
+    Welcomed,
+}
+
+impl Metrics {
+    /// All counters at zero.
+    #[must_use]
+    pub fn new(started: OffsetDateTime) -> Self {
+        Self(Arc::new(Inner {
+            started,
+            calls: Calls::default(),
+            handshakes: Default::default(),
+            rotations: Default::default(),
+            refusals: Default::default(),
+        }))
+    }
+
+    /// Counts a connection to the Defender listener.
+    pub fn handshake(&self, outcome: Handshake) {
+        let place = Handshake::ALL.iter().position(|one| *one == outcome);
+        count(&self.0.handshakes, place);
+    }
+
+    /// Counts a rotation or a refusal.
+    pub fn certificates(&self, outcome: &Outcome) {
+        let (counters, channel) = match outcome {
+            Outcome::Refused { channel, .. } => (&self.0.refusals, channel),
+            Outcome::Rotated { channel, .. } => (&self.0.rotations, channel),
+        };
+        count(counters, CHANNELS.iter().position(|one| one == channel));
+    }
+
+    /// The calls of the API.
+    #[must_use]
+    pub fn calls(&self) -> &Calls {
+        &self.0.calls
+    }
+
+    /// When the Console started.
+    #[must_use]
+    pub fn started(&self) -> OffsetDateTime {
+        self.0.started
+    }
+
+    /// Writes the counters.
+    pub fn write(&self, text: &mut Text) {
+        let help =
+            "Connections to the Defender listener since the start, by how they went up to the welcome.";
+        text.family("garrison_defender_handshakes_total", "counter", help);
+        for (outcome, counter) in Handshake::ALL.iter().zip(&self.0.handshakes) {
+            text.sample("", &[("outcome", outcome.as_str())], counter.load(Ordering::Relaxed));
+        }
+        for (name, help, counters) in [
+            (
+                "garrison_certificate_rotations_total",
+                "Changes of a channel's certificates since the start.",
+                &self.0.rotations,
+            ),
+            (
+                "garrison_certificate_refusals_total",
+                "Certificates that were refused since the start.",
+                &self.0.refusals,
+            ),
+        ] {
+            text.family(name, "counter", help);
+            for (channel, counter) in CHANNELS.iter().zip(counters) {
+                text.sample("", &[("channel", channel.id())], counter.load(Ordering::Relaxed));
+            }
+        }
+        self.0.calls.write(text);
+    }
+}
+
+impl Handshake {
+    const ALL: [Self; 10] = [
+        Self::Decommissioned,
+        Self::IdentityMismatch,
+        Self::Left,
+        Self::Malformed,
+        Self::Silent,
+        Self::TimedOut,
+        Self::Tls,
+        Self::TooOld,
+        Self::Upgrade,
+        Self::Welcomed,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Decommissioned => "decommissioned",
+            Self::IdentityMismatch => "identity_mismatch",
+            Self::Left => "left",
+            Self::Malformed => "malformed",
+            Self::Silent => "silent",
+            Self::TimedOut => "timed_out",
+            Self::Tls => "tls",
+            Self::TooOld => "too_old",
+            Self::Upgrade => "upgrade",
+            Self::Welcomed => "welcomed",
+        }
+    }
+}
+
+fn count(counters: &[AtomicU64], place: Option<usize>) {
+    if let Some(counter) = place.and_then(|place| counters.get(place)) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+const CHANNELS: [Channel; 2] = [Channel::ConsoleHttps, Channel::ConsoleDefender];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_is_counted_under_its_own_name() {
+        let metrics = Metrics::new(OffsetDateTime::UNIX_EPOCH);
+        Handshake::ALL.into_iter().for_each(|outcome| metrics.handshake(outcome));
+        metrics.handshake(Handshake::Welcomed);
+        let refused =
+            Outcome::Refused { channel: Channel::ConsoleHttps, error: "e".into(), remedy: "r".into() };
+        metrics.certificates(&refused);
+        let mut text = Text::default();
+        metrics.write(&mut text);
+        let text = text.finish();
+        assert!(text.contains("garrison_defender_handshakes_total{outcome=\"welcomed\"} 2\n"), "{text}");
+        assert_eq!(text.matches("outcome=").count(), Handshake::ALL.len());
+        assert_eq!(
+            text.matches("} 1\n").count(),
+            Handshake::ALL.len(),
+            "nine outcomes and the refusal: {text}"
+        );
+        assert!(text.contains("garrison_certificate_refusals_total{channel=\"console-https\"} 1\n"));
+        assert!(text.contains("garrison_certificate_rotations_total{channel=\"console-defender\"} 0\n"));
+    }
+}
