@@ -20,7 +20,7 @@ use crate::channels::Channels;
 use crate::config::Config;
 use crate::door::Door;
 use crate::enroll::Enrolment;
-use crate::fleet::{EventKind, Fleet};
+use crate::fleet::{EventKind, Fleet, Record};
 use crate::gateway::{Gateway, Timing};
 use crate::metrics::Metrics;
 use crate::names::ExtraNames;
@@ -34,108 +34,144 @@ use crate::web;
 /// # Errors
 /// Why it cannot start, with the remedy; or that a part which it cannot do without has ended.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let descriptors = descriptors::raise_limit();
-    let _instance = Instance::take(&config.data_dir)?;
-    let names = config.server_names(&hostname());
-    let custom_dir = CustomDir::open(&config.custom_certs_dir, config.custom_certs_poll);
-    let now = OffsetDateTime::now_utc();
-    let store = Store::open(&config.database).await?;
-    let extra = ExtraNames::stored(&store).await?;
-    let channels = Channels::open(&config.data_dir.join("certificates"), &custom_dir, names, &extra, now)?;
-    let access = Access::open(store.clone(), &config.admin).await?;
-    let sockets = Sockets::bind(&config)?;
-
     let front = Tasks::new();
-    let back = Tasks::new();
     let shutdown = CancellationToken::new();
-    let flush = CancellationToken::new();
+    // First of all: a stop during a slow start (a database that does not answer) must be heard too.
     signal::listen(&front, shutdown.clone())?;
-
-    let records = store.defenders().await?;
-    let (writer, writer_task) = Writer::new(store.clone(), &records);
-    back.spawn_critical("store writer", flush.clone(), writer_task.run(flush.clone()));
-    let fleet = Fleet::new(records, writer);
-    let enrolment = Enrolment::new(Arc::clone(&channels.authority), channels.defender.clone());
-    keep_bundle(&enrolment, config.install_bundle_dir.as_deref());
-
-    let metrics = Metrics::new(now);
-    let names = ExtraNames::new(store.clone(), Arc::clone(&channels.renewal));
-    let door = Door::new(places(descriptors));
-    let ready = web::Ready::default();
-    let state = web::AppState {
-        access,
-        ca_pem: channels.authority.ca_pem().into(),
-        defender: channels.defender.clone(),
-        defender_port: sockets.defender.1.port(),
-        enrolment: enrolment.clone(),
-        fleet: fleet.clone(),
-        https: channels.https.clone(),
-        metrics: metrics.clone(),
-        names: names.clone(),
-        ready: ready.clone(),
-        store: store.clone(),
+    let opened = tokio::select! {
+        opened = Opened::open(&config) => opened?,
+        () = shutdown.cancelled() => return Ok(()),
     };
-    let router = web::router(state);
-    let timing = Timing { heartbeat: config.heartbeat, grace: config.rotation_grace };
-    let defender_tls = channels.defender.clone();
-    let gateway = Gateway::new(
-        fleet.clone(),
-        enrolment.clone(),
-        metrics.clone(),
-        defender_tls,
-        timing,
-        front.clone(),
-        shutdown.clone(),
-    );
-    front.spawn_critical(
-        "defender listener",
-        shutdown.clone(),
-        gateway.serve(sockets.defender.0, door.clone()),
-    );
-    let front_end = web::listener::FrontEnd {
-        router,
-        grace: config.rotation_grace,
-        tasks: front.clone(),
-        shutdown: shutdown.clone(),
-    };
-    let https =
-        front_end.clone().serve(sockets.https.0, channels.https.clone(), Door::new(places(descriptors)));
-    front.spawn_critical("https listener", shutdown.clone(), https);
-    if let Some((listener, address)) = sockets.http {
-        tracing::info!(http = address.to_string(), "Plain HTTP is on, for an ingress that terminates TLS");
-        front.spawn_critical("http listener", shutdown.clone(), front_end.serve_plain(listener));
+    opened.serve(config, front, shutdown).await
+}
+
+/// Everything that the start needs and can fail on; nobody is served yet.
+struct Opened {
+    descriptors: u64,
+    /// Held until the end.
+    _instance: Instance,
+    store: Store,
+    records: Vec<Record>,
+    channels: Channels,
+    access: Access,
+    sockets: Sockets,
+}
+
+impl Opened {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        let descriptors = descriptors::raise_limit();
+        let instance = Instance::take(&config.data_dir)?;
+        let names = config.server_names(&hostname());
+        let custom_dir = CustomDir::open(&config.custom_certs_dir, config.custom_certs_poll);
+        let now = OffsetDateTime::now_utc();
+        let store = Store::open(&config.database).await?;
+        let extra = ExtraNames::stored(&store).await?;
+        let own_dir = config.data_dir.join("certificates");
+        Ok(Self {
+            descriptors,
+            _instance: instance,
+            channels: Channels::open(&own_dir, &custom_dir, names, &extra, now)?,
+            access: Access::open(store.clone(), &config.admin).await?,
+            sockets: Sockets::bind(config)?,
+            records: store.defenders().await?,
+            store,
+        })
     }
-    front.spawn("last contacts", note_seen(fleet.clone(), shutdown.clone()));
-    let (outcomes, outcomes_received) = mpsc::channel(OUTCOMES);
-    channels.run(&back, &outcomes, &shutdown);
-    back.spawn_critical("certificate renewal", shutdown.clone(), names.run(shutdown.clone()));
-    back.spawn(
-        "certificate events",
-        announce(outcomes_received, metrics, fleet, enrolment, config.install_bundle_dir),
-    );
-    drop(outcomes);
 
-    back.spawn("audit check", check_audits(store.clone(), shutdown.clone()));
+    /// Serves until shutdown, then stops in good order.
+    async fn serve(self, config: Config, front: Tasks, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let Self { descriptors, _instance, store, records, channels, access, sockets } = self;
+        let now = OffsetDateTime::now_utc();
+        let back = Tasks::new();
+        let flush = CancellationToken::new();
+        let (writer, writer_task) = Writer::new(store.clone(), &records);
+        back.spawn_critical("store writer", flush.clone(), writer_task.run(flush.clone()));
+        let fleet = Fleet::new(records, writer);
+        let enrolment = Enrolment::new(Arc::clone(&channels.authority), channels.defender.clone());
+        keep_bundle(&enrolment, config.install_bundle_dir.as_deref());
 
-    ready.set();
-    tracing::info!(
-        https = sockets.https.1.to_string(),
-        defender = sockets.defender.1.to_string(),
-        "Console is ready"
-    );
-    let lost = tokio::select! {
-        () = shutdown.cancelled() => false,
-        () = front.lost() => true,
-        () = back.lost() => true,
-    };
-    shutdown.cancel();
-    front.drain(DRAIN).await;
-    flush.cancel();
-    back.drain(DRAIN).await;
-    store.close().await;
-    anyhow::ensure!(!lost, "a part of the Console has ended, see above: restart the Console");
-    tracing::info!("Console stopped");
-    Ok(())
+        let metrics = Metrics::new(now);
+        let names = ExtraNames::new(store.clone(), Arc::clone(&channels.renewal));
+        let door = Door::new(places(descriptors));
+        let ready = web::Ready::default();
+        let state = web::AppState {
+            access,
+            ca_pem: channels.authority.ca_pem().into(),
+            defender: channels.defender.clone(),
+            defender_port: sockets.defender.1.port(),
+            enrolment: enrolment.clone(),
+            fleet: fleet.clone(),
+            https: channels.https.clone(),
+            metrics: metrics.clone(),
+            names: names.clone(),
+            ready: ready.clone(),
+            store: store.clone(),
+        };
+        let router = web::router(state);
+        let timing = Timing { heartbeat: config.heartbeat, grace: config.rotation_grace };
+        let defender_tls = channels.defender.clone();
+        let gateway = Gateway::new(
+            fleet.clone(),
+            enrolment.clone(),
+            metrics.clone(),
+            defender_tls,
+            timing,
+            front.clone(),
+            shutdown.clone(),
+        );
+        front.spawn_critical(
+            "defender listener",
+            shutdown.clone(),
+            gateway.serve(sockets.defender.0, door.clone()),
+        );
+        let front_end = web::listener::FrontEnd {
+            router,
+            grace: config.rotation_grace,
+            tasks: front.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let https =
+            front_end.clone().serve(sockets.https.0, channels.https.clone(), Door::new(places(descriptors)));
+        front.spawn_critical("https listener", shutdown.clone(), https);
+        if let Some((listener, address)) = sockets.http {
+            tracing::info!(
+                http = address.to_string(),
+                "Plain HTTP is on, for an ingress that terminates TLS"
+            );
+            front.spawn_critical("http listener", shutdown.clone(), front_end.serve_plain(listener));
+        }
+        front.spawn("last contacts", note_seen(fleet.clone(), shutdown.clone()));
+        let (outcomes, outcomes_received) = mpsc::channel(OUTCOMES);
+        channels.run(&back, &outcomes, &shutdown);
+        back.spawn_critical("certificate renewal", shutdown.clone(), names.run(shutdown.clone()));
+        back.spawn(
+            "certificate events",
+            announce(outcomes_received, metrics, fleet, enrolment, config.install_bundle_dir),
+        );
+        drop(outcomes);
+
+        back.spawn("audit check", check_audits(store.clone(), shutdown.clone()));
+
+        ready.set();
+        tracing::info!(
+            https = sockets.https.1.to_string(),
+            defender = sockets.defender.1.to_string(),
+            "Console is ready"
+        );
+        let lost = tokio::select! {
+            () = shutdown.cancelled() => false,
+            () = front.lost() => true,
+            () = back.lost() => true,
+        };
+        shutdown.cancel();
+        front.drain(DRAIN).await;
+        flush.cancel();
+        back.drain(DRAIN).await;
+        store.close().await;
+        anyhow::ensure!(!lost, "a part of the Console has ended, see above: restart the Console");
+        tracing::info!("Console stopped");
+        Ok(())
+    }
 }
 
 /// Keeps on disk when connected Defenders were last heard, for a Console that is killed.

@@ -7,23 +7,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use protocol::message::{ConsoleIdentity, Hello, Welcome};
-use protocol::{
-    Close, DecodeError, MAX_HELLO_BYTES, MAX_MESSAGE_BYTES, PATH, STEP_TIMEOUT, SUBPROTOCOL, ToConsole,
-    ToDefender, Version,
-};
+use protocol::{Close, DecodeError, MAX_HELLO_BYTES, STEP_TIMEOUT, ToConsole, ToDefender, Version};
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use uuid::Uuid;
 
 use super::peer;
 use super::session::{self, Session, Socket};
+use super::upgrade::{UpgradeError, upgrade};
 use crate::door::{Place, SilentError};
 use crate::fleet::Arrival;
 use crate::metrics::Handshake;
@@ -44,7 +39,7 @@ enum Refusal {
     #[error("TLS handshake")]
     Tls(#[source] io::Error),
     #[error("WebSocket upgrade")]
-    Upgrade(#[source] Box<WsError>),
+    Upgrade(#[from] UpgradeError),
     #[error("WebSocket before hello")]
     WebSocket(#[source] Box<WsError>),
 }
@@ -104,11 +99,7 @@ impl super::Inner {
         let accepting = TlsAcceptor::from(Arc::clone(&live.tls)).accept(stream);
         let tls = in_time("TLS handshake", accepting).await?.map_err(Refusal::Tls)?;
         let identity = tls.get_ref().1.peer_certificates().and_then(peer::identity);
-        let upgrading =
-            tokio_tungstenite::accept_hdr_async_with_config(tls, check_upgrade, Some(socket_limits()));
-        let mut socket = in_time("WebSocket upgrade", upgrading)
-            .await?
-            .map_err(|error| Refusal::Upgrade(Box::new(error)))?;
+        let mut socket = in_time("WebSocket upgrade", upgrade(tls)).await??;
         match in_time("hello", read_hello(&mut socket)).await {
             Ok(Ok(hello)) => Ok(Greeting { socket, hello, identity, generation: live.generation }),
             Ok(Err(refusal)) | Err(refusal) => {
@@ -146,7 +137,8 @@ impl super::Inner {
         );
         let welcome = ToDefender::Welcome(Welcome {
             console: ConsoleIdentity { version: Version::own().to_string() },
-            heartbeat_seconds: self.heartbeat.as_secs(),
+            // Whole seconds on the wire: rounded up, so that nobody is given up too early.
+            heartbeat_seconds: self.heartbeat.as_secs() + u64::from(self.heartbeat.subsec_nanos() > 0),
             last_seq: arrival.session.stored(),
         });
         Ok(Box::new(Session::new(socket, arrival, welcome, generation, self.tls.clone())))
@@ -195,39 +187,6 @@ async fn in_time<F: Future>(step: &'static str, future: F) -> Result<F::Output, 
     timeout(STEP_TIMEOUT, future).await.map_err(|_| Refusal::TimedOut(step))
 }
 
-/// Accepts the one path and subprotocol there is.
-#[expect(clippy::result_large_err, reason = "tungstenite's callback wants the response by value")]
-fn check_upgrade(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
-    if request.uri().path() != PATH {
-        return Err(refuse(StatusCode::NOT_FOUND, "no such path; Defenders connect to /defender/v1/connect"));
-    }
-    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    let mut names = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    if !names.any(|name| name.trim() == SUBPROTOCOL) {
-        return Err(refuse(StatusCode::BAD_REQUEST, "this listener speaks the subprotocol defender.v1 only"));
-    }
-    response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    Ok(response)
-}
-
-fn refuse(status: StatusCode, why: &str) -> ErrorResponse {
-    let mut response = ErrorResponse::new(Some(format!("{why}\n")));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
-}
-
-/// Buffers sized for thousands of silent peers; the default read buffer alone is 128 KiB a connection.
-fn socket_limits() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(4 * 1024)
-        .write_buffer_size(0)
-        .max_write_buffer_size(MAX_MESSAGE_BYTES)
-        .max_message_size(Some(MAX_MESSAGE_BYTES))
-        .max_frame_size(Some(MAX_MESSAGE_BYTES))
-}
-
 /// The first message. The peer has shown a trusted certificate by now, so what it may make us read before it is
 /// refused is bounded by the larger limit; what is accepted, by the smaller.
 async fn read_hello(socket: &mut Socket) -> Result<Hello, Refusal> {
@@ -258,6 +217,7 @@ fn is_sound(hello: &Hello) -> bool {
     let digest = &hello.certificate.sha256;
     texts.iter().all(|text| text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control))
         && !defender.hostname.is_empty()
+        && !defender.version.is_empty()
         && digest.len() == 64
         && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
@@ -38,6 +38,8 @@ pub(super) struct Session {
     superseded: Option<Arc<SessionHandle>>,
     /// The highest report number that was acknowledged on this connection.
     acked: u64,
+    /// The highest report number so far; one that leaps far ahead of it is a mistake or worse.
+    received: u64,
     /// Heartbeats that went unanswered so far.
     unanswered: u32,
     /// When the grace after a rotation ends.
@@ -46,7 +48,9 @@ pub(super) struct Session {
 
 /// Why a session ends.
 enum End {
-    /// The peer closed, or its connection broke.
+    /// The peer closed, with this code.
+    Closed(u16),
+    /// The connection broke.
     Gone(String),
     /// Nothing was heard for too long.
     Silent,
@@ -65,7 +69,18 @@ impl Session {
         let Arrival { session: handle, superseded, .. } = arrival;
         let acked = handle.stored();
         let welcome = Some(Box::new(welcome));
-        Self { socket, handle, generation, tls, welcome, superseded, acked, unanswered: 0, deadline: None }
+        Self {
+            socket,
+            handle,
+            generation,
+            tls,
+            welcome,
+            superseded,
+            acked,
+            received: acked,
+            unanswered: 0,
+            deadline: None,
+        }
     }
 
     /// Serves the Defender until either side ends it, and says so to the fleet.
@@ -80,8 +95,10 @@ impl Session {
             cause = end.cause(),
             "Defender session ended"
         );
-        if let End::Us(code) = end {
-            close(&mut self.socket, code).await;
+        match end {
+            End::Closed(_) => answer_close(&mut self.socket).await,
+            End::Us(code) => close(&mut self.socket, code).await,
+            End::Gone(_) | End::Silent => {}
         }
     }
 
@@ -136,7 +153,7 @@ impl Session {
             Message::Binary(data) => protocol::codec::decode_binary(data, MAX_MESSAGE_BYTES),
             Message::Close(frame) => {
                 let code = frame.as_ref().map_or(1005, |frame| u16::from(frame.code));
-                return Err(End::Gone(format!("closed by the Defender with code {code}")));
+                return Err(End::Closed(code));
             }
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
         };
@@ -151,9 +168,10 @@ impl Session {
     async fn report(&mut self, gateway: &Inner, report: Report) -> Result<(), End> {
         let kind_is_sound =
             (1..=MAX_KIND_BYTES).contains(&report.kind.len()) && !report.kind.chars().any(char::is_control);
-        if !kind_is_sound || i64::try_from(report.seq).is_err() {
+        if !kind_is_sound || report.seq > MAX_SEQ || report.seq > self.received.saturating_add(MAX_GAP) {
             return Err(End::Us(Close::Malformed));
         }
+        self.received = self.received.max(report.seq);
         if report.seq <= self.handle.stored() {
             return self.send(gateway, &ToDefender::Ack(Ack { seq: report.seq })).await;
         }
@@ -226,6 +244,7 @@ impl Session {
 impl End {
     fn cause(&self) -> String {
         match self {
+            Self::Closed(code) => format!("closed by the Defender with code {code}"),
             Self::Gone(cause) => cause.clone(),
             Self::Silent => "two heartbeats in a row went unanswered".to_owned(),
             Self::Us(code) => code.cause().to_owned(),
@@ -242,9 +261,19 @@ pub(super) async fn next(socket: &mut Socket) -> Option<Result<Message, WsError>
 pub(super) fn close_for(error: &WsError) -> Option<Close> {
     match error {
         WsError::Capacity(CapacityError::MessageTooLong { .. }) => Some(Close::TooBig),
-        WsError::Utf8(_) => Some(Close::Malformed),
+        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        WsError::Protocol(_) | WsError::Utf8(_) => Some(Close::Malformed),
         _ => None,
     }
+}
+
+/// Lets the answer to the peer's close frame go out (RFC 6455 section 5.5.1), then closes.
+async fn answer_close(socket: &mut Socket) {
+    let farewell = async {
+        while let Some(Ok(_)) = next(socket).await {}
+        socket.get_mut().shutdown().await
+    };
+    let _ = timeout(FAREWELL, farewell).await;
 }
 
 /// Closes with a code and waits a moment for the answer. What the peer is still sending is read and dropped: a
@@ -255,8 +284,8 @@ pub(super) async fn close(socket: &mut Socket, close: Close) {
         socket.close(Some(frame)).await.ok()?;
         while let Some(Ok(_)) = next(socket).await {}
         let stream = socket.get_mut();
-        if close == Close::TooBig {
-            // The rest of the message is still on its way, and is no frame that could be read.
+        if matches!(close, Close::Malformed | Close::TooBig) {
+            // What is still on its way may be no frame that could be read.
             let mut rest = vec![0; 16 * 1024];
             while let Ok(Ok(1..)) = timeout(PAUSE, stream.read(&mut rest)).await {}
         }
@@ -273,6 +302,13 @@ fn spread_seconds(connected: usize, grace: Duration) -> u64 {
 
 /// What two processors shake hands with while they still serve the rest.
 const RECONNECTS_PER_SECOND: usize = 500;
+
+/// The highest report number: what every JSON reader can hold exactly.
+const MAX_SEQ: u64 = (1 << 53) - 1;
+
+/// Most reports that a Defender may have dropped while it was cut off. Without a bound one report with a huge number
+/// would use up all numbers of an identity.
+const MAX_GAP: u64 = 1 << 32;
 
 /// Longest name of a report kind, in bytes.
 const MAX_KIND_BYTES: usize = 64;
