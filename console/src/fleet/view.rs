@@ -3,12 +3,14 @@
 use protocol::message::CertificateSummary;
 use serde::Serialize;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 use uuid::Uuid;
 
 use super::registry::Entry;
 
 /// One Defender.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DefenderView {
     /// Its identity for life.
     pub id: Uuid,
@@ -30,7 +32,21 @@ pub struct DefenderView {
     /// Machine architecture.
     pub arch: String,
     /// The certificate that it uses.
+    #[schema(schema_with = certificate)]
     pub certificate: CertificateSummary,
+}
+
+/// [`CertificateSummary`], which belongs to the protocol.
+fn certificate() -> Object {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    ObjectBuilder::new()
+        .property("source", text().enum_values(Some(["custom", "self-signed"])))
+        .property("not_after", text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))))
+        .property("sha256", text().description(Some("Of the leaf, hexadecimal.")))
+        .required("source")
+        .required("not_after")
+        .required("sha256")
+        .build()
 }
 
 impl From<&Entry> for DefenderView {

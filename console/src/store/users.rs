@@ -9,12 +9,13 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use thiserror::Error;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::audits::{Action, Actor, Deed, Ledger};
-use super::{Store, StoreError, Write, from_milliseconds, milliseconds};
+use super::{Store, StoreError, Write, from_milliseconds, milliseconds, text};
 
 /// What a user may do (contract section 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Everything.
@@ -39,7 +40,7 @@ pub struct User {
 }
 
 /// A user as others may see it: nothing of the password.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UserView {
     /// The name.
     pub username: String,
@@ -125,7 +126,7 @@ impl Store {
     /// When the database fails.
     pub async fn user(&self, username: &str) -> Result<Option<User>, StoreError> {
         let row = sqlx::query("SELECT username, password, role FROM users WHERE username = $1")
-            .bind(username)
+            .bind(text(username).into_owned())
             .fetch_optional(self.pool())
             .await
             .map_err(StoreError::during("reading a user"))?;
@@ -275,7 +276,7 @@ async fn insert(write: &mut Write, user: &User, now: OffsetDateTime) -> Result<(
 
 async fn find(write: &mut Write, username: &str) -> Result<Option<UserView>, StoreError> {
     let row = sqlx::query("SELECT username, role, created_at FROM users WHERE username = $1")
-        .bind(username)
+        .bind(text(username).into_owned())
         .fetch_optional(write.connection())
         .await
         .map_err(StoreError::during("reading a user"))?;

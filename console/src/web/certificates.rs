@@ -8,14 +8,17 @@ use certs::{Channel, Subscriber};
 use rustls::ServerConfig;
 use serde::Serialize;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::auth::AnyUser;
 
 /// The certificate of one listener.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Certificate {
+    /// `console-https` or `console-defender`.
     channel: &'static str,
+    /// `custom` or `self-signed`.
     source: String,
     subject: String,
     issuer: String,
@@ -24,12 +27,17 @@ pub(super) struct Certificate {
     not_before: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     not_after: OffsetDateTime,
+    /// Of the leaf, hexadecimal.
     sha256: String,
     #[serde(with = "time::serde::rfc3339")]
     rotated_at: OffsetDateTime,
+    /// Why the last set of custom files was refused.
     last_error: Option<String>,
 }
 
+/// Shows what the two listeners run on.
+#[utoipa::path(get, path = "/certificates", tag = "certificates",
+    responses((status = 200, description = "HTTPS, then Defender WebSocket", body = Vec<Certificate>)))]
 pub(super) async fn list(_: AnyUser, State(state): State<AppState>) -> Json<[Certificate; 2]> {
     Json([
         certificate(Channel::ConsoleHttps, &state.https),
@@ -37,6 +45,10 @@ pub(super) async fn list(_: AnyUser, State(state): State<AppState>) -> Json<[Cer
     ])
 }
 
+/// The Console's own certificate authority, PEM.
+#[utoipa::path(get, path = "/certs/ca.pem", tag = "certificates", security(()),
+    responses((status = 200, description = "One certificate", body = String,
+        content_type = "application/x-pem-file")))]
 pub(super) async fn ca(State(state): State<AppState>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/x-pem-file")], state.ca_pem.to_string())
 }

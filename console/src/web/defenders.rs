@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::auth::{AdministratorOrOperator, AnyUser};
@@ -16,27 +17,37 @@ use crate::fleet::DefenderView;
 use crate::store::audits::{Action, Deed};
 
 /// Parameters of the lists.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Filter {
+    /// Only those that are connected, or only those that are not.
     connected: Option<bool>,
+    /// Only those whose host name, address or id contains this text, in upper or lower case.
     search: Option<String>,
+    /// How many items to pass over.
     offset: Option<usize>,
+    /// How many items to answer with, 50 unless told.
+    #[param(maximum = 1000)]
     limit: Option<usize>,
 }
 
 /// Parameters of `install-bundle`.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct BundleFor {
+    /// Name or address that the Defender reaches the Console by, `HOST` or `HOST:PORT`.
     consoleaddr: String,
 }
 
 /// The answer of `install-bundle`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct InstallBundle {
+    /// Base64 of a JSON object of three files by name. Holds a private key.
     install_bundle: String,
+    /// What the Defender dials.
     ws_address: String,
 }
 
@@ -58,6 +69,10 @@ impl Filter {
     }
 }
 
+/// Lists Defenders by host name.
+#[utoipa::path(get, path = "/defenders", tag = "defenders", params(Filter),
+    responses((status = 200, description = "A page of them", body = Vec<DefenderView>,
+        headers(("Total-Count" = u64, description = "How many there are in all")))))]
 pub(super) async fn list(
     _: AnyUser,
     Parameters(filter): Parameters<Filter>,
@@ -68,6 +83,10 @@ pub(super) async fn list(
     Ok(page.of(defenders, |a, b| (&a.hostname, a.id).cmp(&(&b.hostname, b.id))))
 }
 
+/// Lists host names of Defenders, each once.
+#[utoipa::path(get, path = "/defenders/names", tag = "defenders", params(Filter),
+    responses((status = 200, description = "A page of them", body = Vec<String>,
+        headers(("Total-Count" = u64, description = "How many there are in all")))))]
 pub(super) async fn names(
     _: AnyUser,
     Parameters(filter): Parameters<Filter>,
@@ -81,6 +100,10 @@ pub(super) async fn names(
     Ok(page.of(names, Ord::cmp))
 }
 
+/// Shows one Defender.
+#[utoipa::path(get, path = "/defenders/{id}", tag = "defenders", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, description = "The Defender", body = DefenderView),
+        (status = 404, description = "No such Defender, or decommissioned")))]
 pub(super) async fn one(
     _: AnyUser,
     Id(id): Id,
@@ -89,6 +112,10 @@ pub(super) async fn one(
     state.fleet.get(id).map(Json).ok_or(UNKNOWN)
 }
 
+/// Decommissions a Defender, for administrators and operators: closes its connection and refuses it from then on.
+#[utoipa::path(delete, path = "/defenders/{id}", tag = "defenders", params(("id" = uuid::Uuid, Path)),
+    responses((status = 204, description = "Refused from now on"),
+        (status = 404, description = "No such Defender, or decommissioned already")))]
 pub(super) async fn decommission(
     AdministratorOrOperator(actor): AdministratorOrOperator,
     Id(id): Id,
@@ -102,6 +129,10 @@ pub(super) async fn decommission(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Issues what a new Defender needs, for administrators and operators.
+#[utoipa::path(get, path = "/defenders/install-bundle", tag = "defenders", params(BundleFor),
+    responses((status = 200, description = "The bundle", body = InstallBundle),
+        (status = 409, description = "Custom certificates secure the Defender listener: issue from their CA")))]
 pub(super) async fn install_bundle(
     AdministratorOrOperator(actor): AdministratorOrOperator,
     Parameters(BundleFor { consoleaddr }): Parameters<BundleFor>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::access::{ManageError, SignInError, SignUpError};
 use crate::enroll::EnrolError;
@@ -42,13 +43,17 @@ pub(super) enum ApiError {
     UnsupportedMediaType,
 }
 
-/// The body of RFC 9457.
-#[derive(Serialize)]
-struct Problem<'a> {
+/// An error, RFC 9457.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Problem<'a> {
+    /// What kind of error, for programs: `urn:garrison:problem:` and a name that does not change.
     #[serde(rename = "type")]
     kind: String,
+    /// What kind of error, for people.
     title: &'a str,
+    /// The status code.
     status: u16,
+    /// What is wrong with this call, and what to do.
     detail: &'a str,
 }
 

@@ -30,6 +30,12 @@ struct Reader {
     stream: EventStream,
 }
 
+/// Live events: `defender.connected`, `defender.disconnected`, `defender.decommissioned`, `certificates.rotated`,
+/// `certificates.refused`; data is JSON with `time` and `revision`. After `resync` take new snapshots.
+#[utoipa::path(get, path = "/events", tag = "events",
+    params(("Last-Event-ID" = Option<u64>, Header, description = "Send what came after this event first")),
+    responses((status = 200, description = "Events until the reader leaves", body = String,
+        content_type = "text/event-stream")))]
 pub(super) async fn stream(
     _: AnyUser,
     peer: Peer,

@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -28,16 +29,24 @@ pub(super) struct Parameters<T>(pub(super) T);
 pub(super) struct Secret(Zeroizing<String>);
 
 /// Parameters of a list.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Search {
+    /// Only items that contain this text, in upper or lower case.
     pub(super) search: Option<String>,
+    /// How many items to pass over.
     pub(super) offset: Option<usize>,
+    /// How many items to answer with, 50 unless told.
+    #[param(maximum = 1000)]
     pub(super) limit: Option<usize>,
 }
 
 /// The `{id}` of a path.
 pub(super) struct Id(pub(super) Uuid);
+
+/// The `{username}` of a path; whether there is such a user is seen later.
+pub(super) struct Username(pub(super) String);
 
 /// Which part of a list to answer with.
 #[derive(Debug, Clone, Copy)]
@@ -137,6 +146,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
             let form = "the id of a Defender is a UUID, for example 7f1d6c1e-3c0b-4f0e-9a57-0d8a1f2b3c4d";
             ApiError::BadRequest(form.to_owned())
         })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Username {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(username)) => Ok(Self(username)),
+            Err(_) => Err(ApiError::BadRequest("the user name in the path is not UTF-8".to_owned())),
+        }
     }
 }
 

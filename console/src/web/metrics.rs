@@ -27,6 +27,10 @@ pub(super) async fn count(State(metrics): State<Metrics>, request: Request, next
     answer
 }
 
+/// Figures for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "console",
+    responses((status = 200, description = "The text format, version 0.0.4", body = String,
+        content_type = "text/plain")))]
 pub(super) async fn page(_: AnyUser, State(state): State<AppState>) -> Result<impl IntoResponse, ApiError> {
     // A fleet and its descriptors take a while to count.
     let page = tokio::task::spawn_blocking(move || write(&state)).await;

@@ -7,6 +7,7 @@
 //! auth.rs           who may call what
 //! error.rs          ApiError -> problem+json
 //! input.rs          bodies, parameters and pages of lists, judged
+//! openapi.rs        the description of the API
 //! guard.rs          headers of every answer; a panic is a 500
 //! audits.rs  certificates.rs  defenders.rs  events.rs  metrics.rs  pages.rs  session.rs  settings.rs  users.rs
 //! ```
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{get, post, put};
+use axum::routing::{MethodRouter, get, post, put};
 use certs::Subscriber;
 use rustls::ServerConfig;
 
@@ -39,6 +40,7 @@ mod guard;
 mod input;
 pub mod listener;
 mod metrics;
+mod openapi;
 mod pages;
 mod session;
 mod settings;
@@ -86,26 +88,35 @@ impl Ready {
     }
 }
 
-/// Every URL of the Console.
+/// Every URL of the API, below `/api/v1/`.
+fn table() -> [(&'static str, MethodRouter<AppState>); 17] {
+    [
+        ("_ping", get(session::ping)),
+        ("version", get(session::version)),
+        ("openapi.json", get(openapi::description)),
+        ("signup", post(session::sign_up)),
+        ("authenticate", post(session::authenticate)),
+        ("users", get(users::list).post(users::add)),
+        ("users/{username}", put(users::change).delete(users::remove)),
+        ("defenders", get(defenders::list)),
+        ("defenders/names", get(defenders::names)),
+        ("defenders/install-bundle", get(defenders::install_bundle)),
+        ("defenders/{id}", get(defenders::one).delete(defenders::decommission)),
+        ("certs/ca.pem", get(certificates::ca)),
+        ("certificates", get(certificates::list)),
+        ("settings/certs", get(settings::certs).post(settings::change_certs)),
+        ("audits", get(audits::list)),
+        ("metrics", get(metrics::page)),
+        ("events", get(events::stream)),
+    ]
+}
+
+/// Answers every URL of the Console.
 pub fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/", get(pages::home))
-        .route("/api/v1/_ping", get(session::ping))
-        .route("/api/v1/version", get(session::version))
-        .route("/api/v1/signup", post(session::sign_up))
-        .route("/api/v1/authenticate", post(session::authenticate))
-        .route("/api/v1/users", get(users::list).post(users::add))
-        .route("/api/v1/users/{username}", put(users::change).delete(users::remove))
-        .route("/api/v1/defenders", get(defenders::list))
-        .route("/api/v1/defenders/names", get(defenders::names))
-        .route("/api/v1/defenders/install-bundle", get(defenders::install_bundle))
-        .route("/api/v1/defenders/{id}", get(defenders::one).delete(defenders::decommission))
-        .route("/api/v1/certs/ca.pem", get(certificates::ca))
-        .route("/api/v1/certificates", get(certificates::list))
-        .route("/api/v1/audits", get(audits::list))
-        .route("/api/v1/settings/certs", get(settings::certs).post(settings::change_certs))
-        .route("/api/v1/metrics", get(metrics::page))
-        .route("/api/v1/events", get(events::stream))
+    let api = table()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| router.route(&format!("/api/v1/{path}"), methods));
+    api.route("/", get(pages::home))
         .fallback(error::unknown_path)
         .method_not_allowed_fallback(error::unknown_method)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::auth::AnyUser;
@@ -12,36 +13,53 @@ use super::input::{Body, Secret};
 use super::listener::Peer;
 
 /// `POST signup`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SignUp {
+    #[schema(pattern = "^[A-Za-z0-9_@+][A-Za-z0-9._@+-]{0,63}$")]
     username: String,
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024)]
     password: Secret,
+    /// The Console logs it at its start while there is no user.
+    #[schema(value_type = String)]
     setup_token: Secret,
 }
 
 /// `POST authenticate`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Credentials {
     username: String,
+    #[schema(value_type = String, format = Password)]
     password: Secret,
 }
 
 /// The answer to `POST authenticate`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Authenticated {
+    /// For `Authorization: Bearer`, good for 30 minutes.
     token: String,
 }
 
+/// Whether the Console is ready to serve.
+#[utoipa::path(get, path = "/_ping", tag = "console", security(()),
+    responses((status = 200, description = "It is", body = String, content_type = "application/json",
+        example = json!("OK"))))]
 pub(super) async fn ping(State(state): State<AppState>) -> Result<Json<&'static str>, ApiError> {
     if state.ready.is_set() { Ok(Json("OK")) } else { Err(ApiError::Unavailable("the Console is starting")) }
 }
 
+/// The version of the Console.
+#[utoipa::path(get, path = "/version", tag = "console",
+    responses((status = 200, description = "X.Y.Z", body = String, content_type = "application/json")))]
 pub(super) async fn version(_: AnyUser) -> Json<&'static str> {
     Json(env!("CARGO_PKG_VERSION"))
 }
 
+/// Makes the first administrator, while there is no user.
+#[utoipa::path(post, path = "/signup", tag = "access", request_body = SignUp, security(()),
+    responses((status = 201, description = "Made"), (status = 403, description = "Another setup token"),
+        (status = 409, description = "There is a user already")))]
 pub(super) async fn sign_up(
     State(state): State<AppState>,
     peer: Peer,
@@ -52,6 +70,11 @@ pub(super) async fn sign_up(
     Ok(StatusCode::CREATED)
 }
 
+/// Gives a token for a user name and a password. Slows down on repeated failure.
+#[utoipa::path(post, path = "/authenticate", tag = "access", request_body = Credentials, security(()),
+    responses((status = 200, description = "The token", body = Authenticated),
+        (status = 401, description = "Wrong user name or password"),
+        (status = 429, description = "Too many failed sign-ins; see Retry-After")))]
 pub(super) async fn authenticate(
     State(state): State<AppState>,
     peer: Peer,

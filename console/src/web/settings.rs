@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::auth::{Administrator, AnyUser};
@@ -12,7 +13,7 @@ use super::input::Body;
 use crate::config::San;
 
 /// `GET settings/certs`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct CertificateSettings {
     /// Names and addresses beside those of `--san` and the default ones.
     #[serde(rename = "consoleSAN")]
@@ -23,13 +24,18 @@ pub(super) struct CertificateSettings {
 }
 
 /// `POST settings/certs`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewCertificateSettings {
+    /// Names and addresses, in place of those that there are.
     #[serde(rename = "consoleSAN")]
+    #[schema(max_items = 100)]
     console_san: Vec<String>,
 }
 
+/// Shows names and addresses in self-signed certificates beside those of `--san` and the default ones.
+#[utoipa::path(get, path = "/settings/certs", tag = "settings",
+    responses((status = 200, description = "The settings", body = CertificateSettings)))]
 pub(super) async fn certs(
     _: AnyUser,
     State(state): State<AppState>,
@@ -37,6 +43,9 @@ pub(super) async fn certs(
     shown(&state).await
 }
 
+/// Puts other names in place, for administrators: self-signed certificates are issued anew at once.
+#[utoipa::path(post, path = "/settings/certs", tag = "settings", request_body = NewCertificateSettings,
+    responses((status = 200, description = "The settings", body = CertificateSettings)))]
 pub(super) async fn change_certs(
     Administrator(actor): Administrator,
     State(state): State<AppState>,

@@ -24,6 +24,7 @@ use crate::store::writer::Writer;
 
 mod audits;
 mod metrics;
+mod openapi;
 mod settings;
 mod users;
 

@@ -1,33 +1,43 @@
 //! Local users: list, add, change, remove.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::auth::{Administrator, AdministratorOrAuditor};
 use super::error::ApiError;
-use super::input::{Body, Listed, Page, Parameters, Search, Secret};
+use super::input::{Body, Listed, Page, Parameters, Search, Secret, Username};
 use crate::store::users::{Role, UserView};
 
 /// `POST users`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewUser {
+    #[schema(pattern = "^[A-Za-z0-9_@+][A-Za-z0-9._@+-]{0,63}$")]
     username: String,
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024)]
     password: Secret,
+    #[schema(value_type = Role)]
     role: String,
 }
 
 /// `PUT users/{username}`: what is absent stays.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangedUser {
+    #[schema(value_type = Option<String>, format = Password, min_length = 8, max_length = 1024)]
     password: Option<Secret>,
+    #[schema(value_type = Option<Role>)]
     role: Option<String>,
 }
 
+/// Lists users by name, for administrators and auditors.
+#[utoipa::path(get, path = "/users", tag = "users", params(Search),
+    responses((status = 200, description = "A page of them", body = Vec<UserView>,
+        headers(("Total-Count" = u64, description = "How many there are in all")))))]
 pub(super) async fn list(
     _: AdministratorOrAuditor,
     Parameters(search): Parameters<Search>,
@@ -42,6 +52,10 @@ pub(super) async fn list(
     Ok(page.of(users, |a, b| a.username.cmp(&b.username)))
 }
 
+/// Adds a user, for administrators.
+#[utoipa::path(post, path = "/users", tag = "users", request_body = NewUser,
+    responses((status = 201, description = "The user", body = UserView),
+        (status = 409, description = "There is a user of that name")))]
 pub(super) async fn add(
     Administrator(actor): Administrator,
     State(state): State<AppState>,
@@ -52,9 +66,15 @@ pub(super) async fn add(
     Ok((StatusCode::CREATED, Json(user)))
 }
 
+/// Gives a user another password, another role, or both, for administrators. It counts at once; a new password ends
+/// the user's tokens.
+#[utoipa::path(put, path = "/users/{username}", tag = "users", params(("username" = String, Path)),
+    request_body = ChangedUser,
+    responses((status = 200, description = "The user", body = UserView),
+        (status = 404, description = "No such user"), (status = 409, description = "The last administrator")))]
 pub(super) async fn change(
     Administrator(actor): Administrator,
-    Path(username): Path<String>,
+    Username(username): Username,
     State(state): State<AppState>,
     Body(body): Body<ChangedUser>,
 ) -> Result<Json<UserView>, ApiError> {
@@ -73,9 +93,13 @@ pub(super) async fn change(
     Ok(Json(user))
 }
 
+/// Removes a user and ends the user's tokens, for administrators.
+#[utoipa::path(delete, path = "/users/{username}", tag = "users", params(("username" = String, Path)),
+    responses((status = 204, description = "Removed"), (status = 404, description = "No such user"),
+        (status = 409, description = "The last administrator")))]
 pub(super) async fn remove(
     Administrator(actor): Administrator,
-    Path(username): Path<String>,
+    Username(username): Username,
     State(state): State<AppState>,
 ) -> Result<StatusCode, ApiError> {
     state.access.remove_user(&username, &actor).await?;

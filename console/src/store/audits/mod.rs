@@ -24,6 +24,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::{Store, StoreError, from_milliseconds, text};
 
@@ -78,7 +79,7 @@ pub enum Action {
 }
 
 /// An entry as stored and as the API shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Audit {
     /// When, to the millisecond.
     #[serde(with = "time::serde::rfc3339")]
@@ -92,8 +93,10 @@ pub struct Audit {
     /// To what.
     pub object: String,
     /// What changed, before.
+    #[schema(value_type = Value)]
     pub old: Box<RawValue>,
     /// What changed, after.
+    #[schema(value_type = Value)]
     pub new: Box<RawValue>,
     /// SHA-256 over the hash before and all of the above.
     pub hash: String,

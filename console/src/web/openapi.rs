@@ -1,0 +1,127 @@
+//! The description of the API, OpenAPI 3.1, made from the handlers and their types: `#[utoipa::path]` stands on each
+//! handler, what all of them have in common is added here. A test compares it with the table of routes.
+
+use std::sync::LazyLock;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+
+use super::error::Problem;
+use super::{audits, certificates, defenders, events, metrics, session, settings, users};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Garrison Console", description = DESCRIPTION),
+    servers((url = "/api/v1")),
+    security(("bearer" = []), ("basic" = [])),
+    paths(
+        audits::list,
+        certificates::ca,
+        certificates::list,
+        defenders::decommission,
+        defenders::install_bundle,
+        defenders::list,
+        defenders::names,
+        defenders::one,
+        description,
+        events::stream,
+        metrics::page,
+        session::authenticate,
+        session::ping,
+        session::sign_up,
+        session::version,
+        settings::certs,
+        settings::change_certs,
+        users::add,
+        users::change,
+        users::list,
+        users::remove,
+    ),
+    components(schemas(Problem)),
+    modifiers(&Common),
+)]
+struct Description;
+
+/// What every call has in common.
+struct Common;
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "console", security(()),
+    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)))]
+pub(super) async fn description() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], JSON.as_str())
+}
+
+static JSON: LazyLock<String> = LazyLock::new(|| {
+    // A tree of texts and numbers can always be written.
+    serde_json::to_string(&Description::openapi()).unwrap_or_default()
+});
+
+impl Modify for Common {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        for (name, scheme) in [("bearer", HttpAuthScheme::Bearer), ("basic", HttpAuthScheme::Basic)] {
+            let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build());
+            components.add_security_scheme(name, scheme);
+        }
+        for path in openapi.paths.paths.values_mut() {
+            let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.delete];
+            operations.into_iter().flatten().for_each(|operation| {
+                name(operation);
+                add_problems(operation);
+            });
+        }
+    }
+}
+
+/// Handlers are named after what they do, in modules named after what they do it to: `users_list`.
+fn name(operation: &mut Operation) {
+    let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+    operation.operation_id = operation.operation_id.take().map(|id| format!("{tag}_{id}"));
+}
+
+/// The errors that a call can end with beside those that its handler names.
+fn add_problems(operation: &mut Operation) {
+    let takes_user = operation.security.is_none();
+    let takes_body = operation.request_body.is_some();
+    for (status, description, applies) in [
+        ("400", "A parameter or the body cannot be taken; the detail names the accepted form", true),
+        ("401", "Nobody known is calling", takes_user),
+        ("403", "The user may not do this", takes_user),
+        ("405", "The path has other methods", true),
+        ("408", "The body did not arrive in time", takes_body),
+        ("413", "The body is over 1 MiB", takes_body),
+        ("415", "The body is no application/json", takes_body),
+        ("429", "Too many failed sign-ins; see Retry-After", takes_user),
+        ("500", "The Console failed; its log says why", true),
+        ("503", "Not ready, or too many sign-ins at once", true),
+    ] {
+        if applies {
+            let responses = &mut operation.responses.responses;
+            responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(problem(description)));
+        }
+    }
+    // What handlers name as an error has no body of its own.
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && status.starts_with(['4', '5'])
+            && response.content.is_empty()
+        {
+            *response = problem(&response.description);
+        }
+    }
+}
+
+fn problem(description: &str) -> Response {
+    let content = Content::new(Some(Ref::from_schema_name("Problem")));
+    ResponseBuilder::new().description(description).content("application/problem+json", content).build()
+}
+
+const DESCRIPTION: &str = "Lists take `offset`, `limit` (50 unless told, at most 1000) and `search`, and say in \
+    `Total-Count` how many items there are in all. Every error is `application/problem+json`. Roles: `administrator` \
+    everything, `operator` all but users and settings, `auditor` reads everything, `viewer` reads fleet and \
+    certificates.";
