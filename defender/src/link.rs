@@ -102,6 +102,8 @@ struct State {
     dialed_generation: u64,
     /// Restarts (1012) since the last good session.
     restarts: u32,
+    /// Whether a session that was not a good one (yet) was asked for a new connection, since the last good session.
+    asked_early: bool,
     /// Whether the operator was told that the Console has decommissioned this Defender.
     told_decommissioned: bool,
 }
@@ -130,6 +132,12 @@ struct Running {
     /// A session that has lasted this long was a good one.
     good_after: Duration,
     since: Instant,
+}
+
+impl Running {
+    fn is_good(&self) -> bool {
+        self.since.elapsed() >= self.good_after
+    }
 }
 
 enum SessionEvent {
@@ -168,6 +176,7 @@ impl State {
             backoff: Backoff::default(),
             dialed_generation: 0,
             restarts: 0,
+            asked_early: false,
             told_decommissioned: false,
         }
     }
@@ -189,15 +198,37 @@ impl State {
     }
 
     fn on_reconnect(&mut self, reconnect: &Reconnect) {
+        if !matches!(self.attempt, Attempt::Rest) {
+            tracing::debug!(reason = reconnect.reason, "The next connection is being made already");
+            return;
+        }
         let spread = Duration::from_secs(reconnect.spread_seconds).min(LONGEST_SPREAD);
-        let delay = spread.mul_f64((self.link.share)());
+        let delay = spread.mul_f64((self.link.share)()).max(self.patience());
         tracing::info!(
             reason = reconnect.reason,
             delay_ms = milliseconds(delay),
             "The Console asks for a new connection"
         );
-        if matches!(self.attempt, Attempt::Rest) {
-            self.attempt = Attempt::Wait(Instant::now() + delay);
+        self.attempt = Attempt::Wait(Instant::now() + delay);
+    }
+
+    /// A Console that asks each new connection for the next one must not make this Defender spin: only the first
+    /// request soon after a welcome is followed as it is.
+    fn patience(&mut self) -> Duration {
+        self.note_good_session();
+        let is_good = self.current.as_ref().is_some_and(Running::is_good);
+        if is_good || !std::mem::replace(&mut self.asked_early, true) {
+            return Duration::ZERO;
+        }
+        self.backoff.next((self.link.share)())
+    }
+
+    /// A good session starts all delays afresh.
+    fn note_good_session(&mut self) {
+        if self.current.as_ref().is_some_and(Running::is_good) {
+            self.backoff.reset();
+            self.restarts = 0;
+            self.asked_early = false;
         }
     }
 
@@ -226,11 +257,8 @@ impl State {
     }
 
     fn on_ended(&mut self, ended: &Ended) {
-        let Some(running) = self.current.take() else { return };
-        if running.since.elapsed() >= running.good_after {
-            self.backoff.reset();
-            self.restarts = 0;
-        }
+        self.note_good_session();
+        self.current = None;
         if self.shutdown.is_cancelled() {
             return;
         }

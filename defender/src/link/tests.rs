@@ -17,6 +17,10 @@ struct Fixture {
 impl Fixture {
     /// A link at work; all delays are nothing, except the hour of a decommissioned Defender.
     async fn new() -> Self {
+        Self::with(|| 0.0).await
+    }
+
+    async fn with(share: fn() -> f64) -> Self {
         let (console, bench) = (FakeConsole::new().await, Bench::new());
         let certificates = Certificates::new(&console.ca, &bench.tasks, &bench.shutdown);
         let link = Link {
@@ -28,7 +32,7 @@ impl Fixture {
             board: bench.board.clone(),
             welcomed: watch::Sender::new(false),
             tasks: bench.tasks.clone(),
-            share: || 0.0,
+            share,
         };
         bench.tasks.spawn("link", link.run(bench.shutdown.clone()));
         Self { console, bench, certificates }
@@ -117,6 +121,23 @@ async fn a_request_to_reconnect_is_followed_by_make_before_break() {
     let mut new = fixture.console.welcome(0).await;
     assert_works(&fixture, &mut new, 1).await;
     assert_eq!(old.closed().await, 1000);
+}
+
+#[tokio::test]
+async fn a_console_that_asks_each_connection_for_the_next_one_does_not_make_the_defender_spin() {
+    let fixture = Fixture::with(|| 1.0).await;
+    let mut took = Vec::new();
+    let mut sessions = vec![fixture.console.welcome(0).await];
+    for _ in 0..3 {
+        let asked = Instant::now();
+        let reconnect = Reconnect { reason: "again".to_owned(), spread_seconds: 0 };
+        sessions.last_mut().expect("a session").say(&ToDefender::Reconnect(reconnect)).await;
+        sessions.push(fixture.console.welcome(0).await);
+        took.push(asked.elapsed());
+    }
+    let [first, second, third] = took[..] else { panic!("{took:?}") };
+    assert!(first < Duration::from_secs(1), "{first:?}");
+    assert!(second >= Duration::from_secs(1) && third >= Duration::from_secs(2), "{took:?}");
 }
 
 #[tokio::test]
