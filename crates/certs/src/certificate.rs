@@ -7,7 +7,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Error, X50
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use crate::channel::Role;
+use crate::channel::Channel;
 use crate::fingerprint::{hex, sha256_hex};
 
 /// What people are told about a certificate.
@@ -29,6 +29,14 @@ pub struct CertificateFacts {
     pub serial: String,
 }
 
+/// What an extended key usage lists, as far as TLS asks.
+#[derive(Debug, Clone, Copy)]
+struct Usages {
+    any: bool,
+    client: bool,
+    server: bool,
+}
+
 /// A certificate that could be parsed.
 #[derive(Debug, Clone)]
 pub(crate) struct Certificate {
@@ -37,8 +45,8 @@ pub(crate) struct Certificate {
     /// 1, 2 or 3.
     version: u32,
     is_ca: bool,
-    /// Whether the extended key usage, if any, allows a client and a server.
-    usable_as: (bool, bool),
+    /// The extended key usage, if there is one.
+    usages: Option<Usages>,
     weak_signature: Option<&'static str>,
 }
 
@@ -49,10 +57,10 @@ impl Certificate {
         if !rest.is_empty() {
             return None;
         }
-        let usage = x509.extended_key_usage().ok()?;
-        let usable_as = usage.map_or((true, true), |usage| {
-            let usage = usage.value;
-            (usage.any || usage.client_auth, usage.any || usage.server_auth)
+        let usages = x509.extended_key_usage().ok()?.map(|usage| Usages {
+            any: usage.value.any,
+            client: usage.value.client_auth,
+            server: usage.value.server_auth,
         });
         let version = x509.version().0.saturating_add(1);
         Some(Self {
@@ -60,7 +68,7 @@ impl Certificate {
             version,
             // Version 1 cannot say whether it is a CA's; old roots are of that kind.
             is_ca: version < 3 || x509.is_ca(),
-            usable_as,
+            usages,
             weak_signature: weak(&x509.signature_algorithm.algorithm.to_id_string()),
             der: CertificateDer::from(der.to_vec()),
         })
@@ -96,12 +104,14 @@ impl Certificate {
         self.facts.not_before <= now && now <= self.facts.not_after
     }
 
-    /// Whether its extended key usage, if it has one, allows `role`.
-    pub(crate) fn is_usable_as(&self, role: Role) -> bool {
-        match role {
-            Role::Client => self.usable_as.0,
-            Role::Server => self.usable_as.1,
-        }
+    /// Whether the peers of `channel` take its extended key usage. Browsers take `anyExtendedKeyUsage` for all;
+    /// rustls, which our own programs meet with, does not.
+    pub(crate) fn is_usable_on(&self, channel: Channel) -> bool {
+        self.usages.is_none_or(|usages| match channel {
+            Channel::ConsoleDefender => usages.server,
+            Channel::ConsoleHttps => usages.server || usages.any,
+            Channel::Defender => usages.client,
+        })
     }
 
     /// Whether `issuer` issued it: the names agree and the signature is the issuer's. A signature of an algorithm

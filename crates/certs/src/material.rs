@@ -50,12 +50,9 @@ impl Material {
                 .map_err(|fault| CertError::Ca { file: paths.ca.clone(), fault })?,
             None => Vec::new(),
         };
-        let (leaf, intermediates, key) =
-            parse_pair(channel.role(), &paths, &cert, &key).map_err(|fault| CertError::KeyPair {
-                cert: paths.cert.clone(),
-                key: paths.key.clone(),
-                fault,
-            })?;
+        let (leaf, intermediates, key) = parse_pair(channel, &paths, &cert, &key).map_err(|fault| {
+            CertError::KeyPair { cert: paths.cert.clone(), key: paths.key.clone(), fault }
+        })?;
         let chain = [&leaf].into_iter().chain(&intermediates).map(|one| one.der().clone()).collect();
         let ca_ders = cas.iter().map(|ca| ca.der().clone()).collect();
         Ok(Self { channel, paths, leaf, intermediates, chain, cas, ca_ders, key, fingerprint, file_doubts })
@@ -252,7 +249,7 @@ fn parse_cas(path: &Path, bytes: &[u8]) -> Result<Vec<Certificate>, Fault> {
 
 type Pair = (Certificate, Vec<Certificate>, Arc<dyn SigningKey>);
 
-fn parse_pair(role: Role, paths: &Paths, cert: &[u8], key: &[u8]) -> Result<Pair, Fault> {
+fn parse_pair(channel: Channel, paths: &Paths, cert: &[u8], key: &[u8]) -> Result<Pair, Fault> {
     let mut chain = parse_certificates(&paths.cert, cert)?;
     let key = key::parse(&paths.key, key)?;
     let spki = key.public_key().map(|spki| spki.to_vec()).unwrap_or_default();
@@ -265,8 +262,8 @@ fn parse_pair(role: Role, paths: &Paths, cert: &[u8], key: &[u8]) -> Result<Pair
         None => return Err(Fault::Mismatch { cert: paths.cert.clone(), key: paths.key.clone() }),
     }
     let leaf = chain.remove(0);
-    if !leaf.is_usable_as(role) {
-        return Err(Fault::ExtendedKeyUsage { path: paths.cert.clone(), needed: role.usage() });
+    if !leaf.is_usable_on(channel) {
+        return Err(Fault::ExtendedKeyUsage { path: paths.cert.clone(), needed: channel.role().usage() });
     }
     Ok((leaf, chain, key))
 }

@@ -164,3 +164,34 @@ fn a_listener_that_could_trust_nobody_is_not_built() {
     );
     assert!(error.remedy().contains("replace the set"));
 }
+
+/// What the other of our programs says to a leaf of `channel` that this shell script makes as `c` and `k`, with a
+/// CA in `ca` and `ca.key`.
+fn met_with(channel: Channel, script: &str) -> rustls::Error {
+    let (folder, _) = Folder::good();
+    let stem = channel.files().cert.trim_end_matches("-cert.pem");
+    folder.shell(&format!(
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca -days 90 -subj /CN=ca 2>&1
+         openssl req -newkey rsa:2048 -nodes -keyout k -out csr -subj /CN=localhost 2>&1
+         {script}
+         cat ca >> defender-ca.pem; cp c {stem}-cert.pem; cp k {stem}-key.pem"
+    ));
+    let server = console_defender(&material(&folder, Channel::ConsoleDefender)).expect("builds");
+    let client = defender_client(&material(&folder, Channel::Defender)).expect("builds");
+    refusal(&Arc::new(client), &Arc::new(server))
+}
+
+#[test]
+fn a_ca_as_a_leaf_is_refused_by_the_other_of_our_programs() {
+    let issue = "printf 'basicConstraints=CA:TRUE\nsubjectAltName=DNS:localhost\n' > extensions
+         openssl x509 -req -in csr -CA ca -CAkey ca.key -CAcreateserial -days 60 -extfile extensions -out c 2>&1";
+    for channel in [Channel::ConsoleDefender, Channel::Defender] {
+        let error = met_with(channel, issue);
+        assert!(error.to_string().contains("CaUsedAsEndEntity"), "{channel}: {error}");
+    }
+    let own =
+        "openssl req -x509 -key k -out c -days 60 -subj /CN=localhost -addext subjectAltName=DNS:localhost
+         cp c ca";
+    let error = met_with(Channel::ConsoleDefender, own);
+    assert!(error.to_string().contains("CaUsedAsEndEntity"), "trusted by itself: {error}");
+}

@@ -148,11 +148,34 @@ fn an_extended_key_usage_that_excludes_the_role_is_refused() {
         folder.refusal(Channel::Defender),
         "error reading X509 key pair (DIR/defender-client-cert.pem, DIR/defender-client-key.pem): x509: certificate specifies an incompatible key usage: the leaf of DIR/defender-client-cert.pem has an extended key usage without clientAuth"
     );
-    folder.put_pair(
-        "console",
-        &ca.issue(&Leaf::server(&["localhost"]).usages(&[ExtendedKeyUsagePurpose::Any])),
-    );
+}
+
+#[test]
+fn an_extended_key_usage_of_any_alone_is_good_for_browsers_only() {
+    use ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
+    let ca = Ca::new("CA");
+    let folder = Folder::new();
+    folder.put("defender-ca.pem", ca.pem());
+    let any = ca.issue(&Leaf::server(&["localhost"]).usages(&[Any]));
+    for stem in ["console", "defender-server", "defender-client"] {
+        folder.put_pair(stem, &any);
+    }
     assert!(folder.parse(Channel::ConsoleHttps).is_ok());
+    for (channel, needed) in [(Channel::ConsoleDefender, "serverAuth"), (Channel::Defender, "clientAuth")] {
+        let error = folder.parse(channel).expect_err("our own programs refuse it");
+        assert!(
+            error.to_string().ends_with(&format!("has an extended key usage without {needed}")),
+            "{error}"
+        );
+        assert!(error.remedy().contains(needed), "{}", error.remedy());
+    }
+    let both = ca.issue(&Leaf::server(&["localhost"]).usages(&[Any, ClientAuth, ServerAuth]));
+    for (stem, channel) in
+        [("defender-server", Channel::ConsoleDefender), ("defender-client", Channel::Defender)]
+    {
+        folder.put_pair(stem, &both);
+        assert!(folder.parse(channel).is_ok());
+    }
 }
 
 #[test]
