@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use certs::{Channel, CustomDir, Outcome, Rotation, Subscriber};
-use lifecycle::{Instance, Tasks, random, signal};
+use lifecycle::{Instance, Tasks, random};
 use rustls::ClientConfig;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc, watch};
@@ -24,20 +24,10 @@ use crate::report::{self, host};
 use crate::start::{self, Foundation, Sources, StartError};
 use crate::status::{self, Board};
 
-/// Runs a Defender until SIGTERM or SIGINT.
-///
-/// # Errors
-/// Whatever keeps it from starting, and the loss of a task that it cannot do without. Nothing of it is logged yet.
-pub async fn run(config: Config) -> anyhow::Result<()> {
-    let (tasks, shutdown) = (Tasks::new(), CancellationToken::new());
-    signal::listen(&tasks, shutdown.clone()).context("listening for signals")?;
-    run_until(config, tasks, shutdown).await
-}
-
 /// Runs a Defender until `shutdown`.
 ///
 /// # Errors
-/// As [`run`].
+/// Whatever keeps it from starting, and the loss of a task that it cannot do without. Nothing of it is logged yet.
 pub async fn run_until(config: Config, tasks: Tasks, shutdown: CancellationToken) -> anyhow::Result<()> {
     let instance = Instance::take(&config.data_dir)?;
     let id = identity::open(&config.data_dir)?;
