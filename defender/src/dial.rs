@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use protocol::message::{Hello, Welcome};
-use protocol::{MAX_HELLO_BYTES, MAX_MESSAGE_BYTES, PATH, STEP_TIMEOUT, SUBPROTOCOL, ToConsole, ToDefender};
+use protocol::{
+    Close, MAX_HELLO_BYTES, MAX_MESSAGE_BYTES, PATH, STEP_TIMEOUT, SUBPROTOCOL, ToConsole, ToDefender,
+};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -23,8 +25,9 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 
+pub(crate) use error::in_plain_words;
 pub use error::{Answer, DialError, Step};
 
 use crate::config::ConsoleAddress;
@@ -120,8 +123,41 @@ async fn greet(mut socket: Socket, hello: Hello) -> Result<Dialed, DialError> {
         socket.send(frame).await.map_err(DialError::from_stream)?;
         welcome(&mut socket).await
     };
-    let welcome = within(Step::Welcome, greeting).await??;
-    Ok(Dialed { socket, welcome })
+    match within(Step::Welcome, greeting).await? {
+        Ok(welcome) => Ok(Dialed { socket, welcome: with_sound_heartbeat(welcome) }),
+        Err(error) => {
+            if let Some(close) = error.close() {
+                hang_up(&mut socket, close).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Says why, and lets the Console read it: a connection that is dropped at once may take the close frame along.
+async fn hang_up(socket: &mut Socket, close: Close) {
+    let closing = async {
+        let frame = CloseFrame { code: close.code().into(), reason: close.cause().into() };
+        if socket.send(Message::Close(Some(frame))).await.is_ok() {
+            while let Some(Ok(_)) = socket.next().await {}
+        }
+    };
+    let _ = tokio::time::timeout(HANG_UP_TIMEOUT, closing).await;
+}
+
+/// A heartbeat out of bounds would have a silent Console noticed at once, or never.
+fn with_sound_heartbeat(mut welcome: Welcome) -> Welcome {
+    let sound = welcome.heartbeat_seconds.clamp(1, MAX_HEARTBEAT_SECONDS);
+    if sound != welcome.heartbeat_seconds {
+        tracing::warn!(
+            heartbeat_seconds = welcome.heartbeat_seconds,
+            used = sound,
+            remedy = "set the Console's --heartbeat (CONSOLE_HEARTBEAT) to 1s to 10m",
+            "The Console names a heartbeat out of bounds"
+        );
+        welcome.heartbeat_seconds = sound;
+    }
+    welcome
 }
 
 /// Reads up to `welcome`.
@@ -137,10 +173,7 @@ async fn welcome(socket: &mut Socket) -> Result<Welcome, DialError> {
         let Some(answer) = frame::read(&message, MAX_HELLO_BYTES) else { continue };
         match answer.map_err(|error| DialError::Answer(error.into()))? {
             ToDefender::Unknown => {}
-            ToDefender::Welcome(welcome) if welcome.heartbeat_seconds == 0 => {
-                return Err(DialError::Answer(Answer::NoHeartbeat));
-            }
-            ToDefender::Welcome(welcome) if welcome.last_seq > MAX_SEQ => {
+            ToDefender::Welcome(welcome) if welcome.last_seq >= MAX_SEQ => {
                 return Err(DialError::Answer(Answer::LastSeq(welcome.last_seq)));
             }
             ToDefender::Welcome(welcome) => return Ok(welcome),
@@ -153,8 +186,15 @@ async fn within<F: Future>(step: Step, work: F) -> Result<F::Output, DialError> 
     tokio::time::timeout(STEP_TIMEOUT, work).await.map_err(|_| DialError::TimedOut { step })
 }
 
-/// A Console that claims more reports than this is damaged: no Defender lives that long.
-const MAX_SEQ: u64 = 1 << 62;
+/// The highest number that a Console takes (every JSON reader keeps it exactly). One that claims to have it leaves no
+/// number for the next report; no Defender lives that long.
+const MAX_SEQ: u64 = (1 << 53) - 1;
+
+/// The longest heartbeat, ten minutes.
+const MAX_HEARTBEAT_SECONDS: u64 = 600;
+
+/// How long a Console may take to read why its answer cannot be used.
+const HANG_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
 const TCP_IDLE: Duration = Duration::from_secs(30);
 const TCP_PROBE_INTERVAL: Duration = Duration::from_secs(10);

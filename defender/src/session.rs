@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 
-use crate::dial::Dialed;
+use crate::dial::{Dialed, in_plain_words};
 use crate::frame::{self, Socket};
 use crate::outbox::Outbox;
 use crate::status::Board;
@@ -77,6 +77,7 @@ impl Ended {
             tungstenite::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Self::Lost(None)
             }
+            tungstenite::Error::Io(error) => Self::Lost(Some(tungstenite::Error::Io(in_plain_words(error)))),
             error => Self::Lost(Some(error)),
         }
     }

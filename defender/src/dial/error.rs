@@ -115,11 +115,8 @@ pub enum Answer {
     #[error("hello could not be encoded")]
     Encode(#[source] serde_json::Error),
     /// No Console has that many reports of one Defender.
-    #[error("it claims to have report {0}")]
+    #[error("it claims to have report {0} of this Defender, which has never sent it")]
     LastSeq(u64),
-    /// Zero would mean: at once.
-    #[error("its heartbeat is 0 seconds")]
-    NoHeartbeat,
     /// A message that may only follow `welcome`.
     #[error("another message came before welcome")]
     OutOfTurn,
@@ -151,12 +148,31 @@ impl DialError {
             Self::TimedOut { .. } | Self::Ended | Self::Stream(_) => {
                 "check the Console's load and log, and proxies on the way"
             }
+            Self::Answer(Answer::LastSeq(_)) => {
+                "somebody else uses this Defender's identity, or its data directory was restored from an old copy: \
+                 stop the Defender, delete its data directory so that it gets a new identity, start it, and \
+                 decommission the old one in the Console"
+            }
             Self::Answer(_) | Self::Tls(_) | Self::Upgrade { .. } | Self::WebSocket(_) => {
                 "check that --console-address (WS_ADDRESS) names the Console's Defender port (8084 unless changed), \
                  and that no proxy on the way ends TLS"
             }
         };
         text.to_owned()
+    }
+
+    /// The code that tells the Console what is wrong with what it sent; `None`: it is not to be told.
+    pub(super) fn close(&self) -> Option<Close> {
+        match self {
+            Self::Answer(Answer::Encode(_)) => None,
+            Self::Answer(Answer::Decode(error)) => Some(error.close()),
+            Self::Answer(Answer::LastSeq(_) | Answer::OutOfTurn) => Some(Close::Malformed),
+            Self::WebSocket(tungstenite::Error::Capacity(_)) => Some(Close::TooBig),
+            Self::WebSocket(tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_)) => {
+                Some(Close::Malformed)
+            }
+            _ => None,
+        }
     }
 
     /// From a failed TLS handshake.
@@ -169,7 +185,7 @@ impl DialError {
             Some(rustls::Error::AlertReceived(alert)) if is_about_certificates(*alert) => {
                 Self::OwnCertificate(*alert)
             }
-            _ => Self::Tls(error),
+            _ => Self::Tls(in_plain_words(error)),
         }
     }
 
@@ -182,7 +198,7 @@ impl DialError {
                     Self::OwnCertificate(*alert)
                 }
                 _ if error.kind() == io::ErrorKind::UnexpectedEof => Self::Ended,
-                _ => Self::Stream(error),
+                _ => Self::Stream(in_plain_words(error)),
             },
             other => Self::WebSocket(other),
         }
@@ -204,6 +220,18 @@ impl DialError {
             }
             None => Self::Ended,
         }
+    }
+}
+
+/// The library's text ends in the address of its manual, which helps nobody who runs a Defender.
+pub(crate) fn in_plain_words(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    if text.contains("close_notify") {
+        return io::Error::new(error.kind(), "the peer closed the connection without TLS close_notify");
+    }
+    match text.split_once("https://") {
+        Some((words, _)) => io::Error::new(error.kind(), words.trim_end_matches([':', ' ', '('])),
+        None => error,
     }
 }
 
@@ -237,8 +265,37 @@ fn certificate_reason(cause: &CertificateError, target: &Target) -> String {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "its extended key usage does not allow a TLS server".to_owned()
         }
-        other => other.to_string(),
+        CertificateError::BadEncoding => "it cannot be read".to_owned(),
+        CertificateError::Other(other) => match other.0.to_string().as_str() {
+            V1 => "it, or one of its chain, is of X.509 version 1".to_owned(),
+            CA_AS_SERVER => "it is the certificate of a CA, not of a server".to_owned(),
+            SERVER_AS_CA => "one of its chain has issued certificates and is no CA".to_owned(),
+            other => shortened(other),
+        },
+        other if is_about_algorithm(other) => {
+            "it, or one of its chain, is signed with an algorithm that is not accepted, such as SHA-1"
+                .to_owned()
+        }
+        other => shortened(&other.to_string()),
     }
+}
+
+/// A text of a library, which may be the whole content of a structure.
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= LONGEST_FALLBACK {
+        return text.to_owned();
+    }
+    text.chars().take(LONGEST_FALLBACK).chain(['…']).collect()
+}
+
+#[expect(deprecated, reason = "the variant without a context may still come from a verifier")]
+fn is_about_algorithm(cause: &CertificateError) -> bool {
+    matches!(
+        cause,
+        CertificateError::UnsupportedSignatureAlgorithm
+            | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+    )
 }
 
 fn console_certificate_remedy(cause: &CertificateError) -> String {
@@ -254,10 +311,42 @@ fn console_certificate_remedy(cause: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "check the clocks of both hosts"
         }
-        _ => "replace the Console's certificate, and check the clocks of both hosts",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "replace the Console's certificate, and check the clocks of both hosts"
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "have the Console's certificate issued anew with the extended key usage serverAuth"
+        }
+        CertificateError::Other(other) => match other.0.to_string().as_str() {
+            V1 => {
+                "have the certificates issued anew as version 3, the Console's with subject alternative names"
+            }
+            CA_AS_SERVER => {
+                "give the Console a server certificate that this CA has issued (basicConstraints CA:FALSE)"
+            }
+            SERVER_AS_CA => "have the Console's certificate issued by a CA (basicConstraints CA:TRUE)",
+            _ => REPLACE,
+        },
+        other if is_about_algorithm(other) => {
+            "have the certificates issued anew, signed by ECDSA or RSA with SHA-256 or better"
+        }
+        _ => REPLACE,
     }
     .to_owned()
 }
+
+/// What can be done about any other fault.
+const REPLACE: &str = "replace the Console's certificate; `console certs check` judges its files";
+
+/// How much of a library's text is told.
+const LONGEST_FALLBACK: usize = 120;
+
+/// What the verifier calls a certificate of X.509 version 1.
+const V1: &str = "UnsupportedCertVersion";
+/// What it calls a CA's certificate in a server's place.
+const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
+/// And the other way round.
+const SERVER_AS_CA: &str = "EndEntityUsedAsCa";
 
 fn is_about_certificates(alert: AlertDescription) -> bool {
     matches!(

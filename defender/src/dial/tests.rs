@@ -1,5 +1,6 @@
 //! Tests of `dial.rs`: every cause of a failed attempt is told apart.
 
+use rustls::CertificateError;
 use testpki::{Ca, Leaf};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -124,18 +125,20 @@ async fn an_answer_that_is_no_welcome_is_refused_and_an_unknown_one_ignored() {
     for (text, expected) in [
         ("{".to_owned(), "not a message"),
         (r#"{"type":"ack","seq":1}"#.to_owned(), "another message came before welcome"),
-        (welcome.replace(":30", ":0"), "its heartbeat is 0 seconds"),
-        (welcome.replace("\"last_seq\":0", "\"last_seq\":18446744073709551615"), "it claims to have report"),
+        (welcome.replace("\"last_seq\":0", "\"last_seq\":9007199254740991"), "it claims to have report"),
         (format!("{{\"type\":\"{}\"}}", "x".repeat(20_000)), "message is over"),
     ] {
         let answer = async {
             let mut peer = console.accept().await;
             peer.say_raw(r#"{"type":"from-the-future"}"#).await;
             peer.say_raw(&text).await;
-            peer
+            peer.closed().await
         };
-        let (dialed, _peer) = tokio::join!(dial(&target, console.client(), hello()), answer);
+        let (dialed, code) = tokio::join!(dial(&target, console.client(), hello()), answer);
         let error = dialed.expect_err(expected);
+        assert_eq!(code, if expected == "message is over" { 1009 } else { 4000 });
+        let is_about_identity = expected == "it claims to have report";
+        assert_eq!(error.remedy().contains("new identity"), is_about_identity, "{}", error.remedy());
         let text = lifecycle::logging::error_chain(&error);
         assert!(
             text.starts_with("the Console's answer to hello cannot be used") && text.contains(expected),
@@ -163,5 +166,60 @@ async fn every_step_has_its_limit() {
         let error = DialError::TimedOut { step };
         assert!(error.to_string().ends_with("took longer than 10 s"), "{error}");
         assert!(!error.remedy().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_heartbeat_out_of_bounds_is_brought_back_into_them() {
+    let console = FakeConsole::new().await;
+    let target = console.target();
+    for (named, used) in [(0, 1), (1, 1), (600, 600), (601, 600), (u64::MAX, 600)] {
+        let answer = async {
+            let mut peer = console.accept().await;
+            peer.welcome(0, named).await;
+            peer
+        };
+        let (dialed, _peer) = tokio::join!(dial(&target, console.client(), hello()), answer);
+        assert_eq!(dialed.expect("welcomed").welcome.heartbeat_seconds, used, "{named}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_consoles_certificate_is_told_in_words() {
+    let target = FakeConsole::new().await.target();
+    let other = |name: &'static str| {
+        CertificateError::Other(rustls::OtherError(Arc::new(std::io::Error::other(name))))
+    };
+    let sha1 = CertificateError::UnsupportedSignatureAlgorithmContext {
+        signature_algorithm_id: vec![6; 200],
+        supported_algorithms: Vec::new(),
+    };
+    for (cause, reason, remedy) in [
+        (sha1, "SHA-1", "SHA-256"),
+        (other("UnsupportedCertVersion"), "version 1", "version 3"),
+        (other("CaUsedAsEndEntity"), "of a CA", "a server certificate"),
+        (other("EndEntityUsedAsCa"), "is no CA", "issued by a CA"),
+        (CertificateError::InvalidPurpose, "extended key usage", "serverAuth"),
+        (other(&*"x".repeat(500).leak()), "xxx…", "certs check"),
+    ] {
+        let error = std::io::Error::other(rustls::Error::InvalidCertificate(cause));
+        let error = DialError::from_tls(error, &target);
+        let text = error.to_string();
+        assert!(text.contains(reason) && text.len() < 200, "{text}");
+        assert!(error.remedy().contains(remedy), "{}", error.remedy());
+    }
+}
+
+#[test]
+fn a_broken_connection_is_told_without_the_address_of_a_manual() {
+    for (text, expected) in [
+        (
+            "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/x",
+            "the peer closed the connection without TLS close_notify",
+        ),
+        ("odd: https://docs.rs/x", "odd"),
+        ("connection reset", "connection reset"),
+    ] {
+        assert_eq!(in_plain_words(std::io::Error::other(text)).to_string(), expected);
     }
 }
