@@ -81,6 +81,15 @@ impl Channel {
         }
     }
 
+    /// Which of our own programs meets the certificate, if no other does.
+    pub(crate) fn own_peer(self) -> Option<&'static str> {
+        match self {
+            Self::ConsoleDefender => Some("Defenders"),
+            Self::ConsoleHttps => None,
+            Self::Defender => Some("Consoles"),
+        }
+    }
+
     /// The end of the connection that the certificate stands for.
     pub(crate) fn role(self) -> Role {
         match self {

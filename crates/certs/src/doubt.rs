@@ -6,6 +6,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use crate::error::{rfc3339, show};
+use crate::fault::WITH_EXTENSIONS;
 
 /// One thing about a set that an operator should hear of.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -45,11 +46,22 @@ pub enum Suspicion {
     /// The certificate file holds a private key as well.
     #[error("holds a private key beside the certificates")]
     KeyInCertificateFile,
+    /// The CA file holds a private key as well.
+    #[error("holds a private key, which must not be there: whoever is given the CA certificates can read it")]
+    KeyInCaFile,
     /// Any user of the host can read the key.
     #[error("private key can be read by others (mode {mode:04o})")]
     KeyReadable {
         /// The permission bits.
         mode: u32,
+    },
+    /// A CA certificate stands for a program, which TLS libraries built on webpki refuse.
+    #[error("certificate is that of a CA, {refuser} refuse it as the one of this side: {subject}")]
+    LeafIsCa {
+        /// The leaf.
+        subject: String,
+        /// The programs on the other side.
+        refuser: &'static str,
     },
     /// A server certificate without subject alternative names.
     #[error("certificate has no subject alternative name, clients will not accept it: {subject}")]
@@ -117,6 +129,12 @@ impl Doubt {
             }
             Suspicion::ExpiresSoon { .. } => format!("renew the certificate and replace {file} with its key"),
             Suspicion::KeyInCertificateFile => format!("leave only the certificates in {file}"),
+            Suspicion::KeyInCaFile => format!(
+                "leave only the certificates in {file}; if others could read the key, make a new one in its place"
+            ),
+            Suspicion::LeafIsCa { .. } => {
+                "have a certificate issued with basicConstraints CA:FALSE; `openssl req -x509` makes one of a CA".to_owned()
+            }
             Suspicion::KeyReadable { .. } => format!("chmod o-rwx {file}"),
             Suspicion::NoNames { .. } => {
                 "have it issued again with the names that clients use as subject alternative names".to_owned()
@@ -124,7 +142,9 @@ impl Doubt {
             Suspicion::NotIssued { ca, .. } => {
                 format!("put the CA that issued {file} into {}", show(ca))
             }
-            Suspicion::OldVersion { .. } => "have it issued again as X.509 version 3".to_owned(),
+            Suspicion::OldVersion { .. } => {
+                format!("have it issued again with extensions: {WITH_EXTENSIONS}")
+            },
             Suspicion::WeakSignature { .. } => "have it issued again with a SHA-256 signature".to_owned(),
         }
     }

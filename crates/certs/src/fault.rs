@@ -120,6 +120,17 @@ pub enum Fault {
         /// What the system says.
         reason: String,
     },
+    /// The leaf has no extensions, where the peer is one of our own programs.
+    #[error(
+        "x509: unsupported certificate version: the leaf of {} is X.509 version {version}, which the other side's TLS refuses",
+        path.display()
+    )]
+    OldVersion {
+        /// The chain's file.
+        path: PathBuf,
+        /// 1 or 2.
+        version: u32,
+    },
     /// There are PEM blocks, but none of the kind that belongs there.
     #[error(
         "tls: failed to find {} in {} input after skipping PEM blocks of the following types: [{}]: {}",
@@ -217,6 +228,7 @@ impl Fault {
             | Self::MalformedKey { path }
             | Self::Mismatch { key: path, .. }
             | Self::NoPem { path, .. }
+            | Self::OldVersion { path, .. }
             | Self::Open { path, .. }
             | Self::OtherBlocks { path, .. }
             | Self::RefusedKey { path, .. }
@@ -243,6 +255,9 @@ impl Fault {
             }
             Self::ExtendedKeyUsage { needed, .. } => {
                 format!("have the certificate of {path} issued again with {needed} in its extended key usage")
+            }
+            Self::OldVersion { .. } => {
+                format!("have the certificate of {path} issued again with extensions: {WITH_EXTENSIONS}")
             }
             Self::Irregular { .. } => format!("put a regular PEM file, or a link to one, at {path}"),
             Self::MalformedCertificate { .. } => {
@@ -310,6 +325,10 @@ fn no_pem_remedy(path: &str, input: Input, instead: Instead) -> String {
         Instead::Utf16 => format!("save {path} as plain ASCII or UTF-8 text"),
     }
 }
+
+/// How a leaf becomes X.509 version 3, as remedies say it.
+pub(crate) const WITH_EXTENSIONS: &str =
+    "`openssl x509 -req … -extfile FILE` where FILE names at least its subjectAltName";
 
 /// What TLS accepts, as messages say it.
 pub(crate) const ACCEPTED_KEYS: &str =

@@ -19,8 +19,8 @@ use crate::fingerprint::Fingerprint;
 use crate::raw::{Paths, RawMaterial};
 use crate::{key, pem};
 
-/// A set that can be used: everything parses, the key belongs to the leaf, key and extended key usage fit the
-/// channel. Its dates are another matter: [`Material::unfit`].
+/// A set that can be used: everything parses, the key belongs to the leaf, version, key and extended key usage fit
+/// the channel. Its dates are another matter: [`Material::unfit`].
 pub struct Material {
     channel: Channel,
     paths: Paths,
@@ -185,6 +185,12 @@ impl Material {
         if self.leaf.version() < 3 {
             doubt(Suspicion::OldVersion { subject: subject(), version: self.leaf.version() });
         }
+        if self.leaf.version() >= 3
+            && self.leaf.is_ca()
+            && let Some(refuser) = self.channel.own_peer()
+        {
+            doubt(Suspicion::LeafIsCa { subject: subject(), refuser });
+        }
         if self.channel.role() == Role::Server && facts.sans.is_empty() {
             doubt(Suspicion::NoNames { subject: subject() });
         }
@@ -262,6 +268,10 @@ fn parse_pair(channel: Channel, paths: &Paths, cert: &[u8], key: &[u8]) -> Resul
         None => return Err(Fault::Mismatch { cert: paths.cert.clone(), key: paths.key.clone() }),
     }
     let leaf = chain.remove(0);
+    // Our own programs refuse it; what meets the HTTPS channel may take it.
+    if channel.own_peer().is_some() && leaf.version() < 3 {
+        return Err(Fault::OldVersion { path: paths.cert.clone(), version: leaf.version() });
+    }
     if !leaf.is_usable_on(channel) {
         return Err(Fault::ExtendedKeyUsage { path: paths.cert.clone(), needed: channel.role().usage() });
     }

@@ -85,9 +85,13 @@ impl RawMaterial {
         let mut doubts = marked
             .map(|(file, _)| Doubt { file: file.clone(), suspicion: Suspicion::ByteOrderMark })
             .collect::<Vec<_>>();
-        if self.paths.cert != self.paths.key
-            && pem::decode(&self.cert).is_ok_and(|blocks| blocks.iter().any(pem::Block::is_private_key))
-        {
+        let holds_key = |bytes: &[u8]| {
+            pem::decode(bytes).is_ok_and(|blocks| blocks.iter().any(pem::Block::is_private_key))
+        };
+        if self.ca.as_deref().is_some_and(holds_key) {
+            doubts.push(Doubt { file: self.paths.ca.clone(), suspicion: Suspicion::KeyInCaFile });
+        }
+        if self.paths.cert != self.paths.key && holds_key(&self.cert) {
             doubts.push(Doubt { file: self.paths.cert.clone(), suspicion: Suspicion::KeyInCertificateFile });
         }
         if let Some(mode) = self.key_mode.filter(|mode| mode & 0o004 != 0) {

@@ -104,6 +104,39 @@ fn what_editors_and_archives_make_of_a_file_is_taken() {
 }
 
 #[test]
+fn a_key_among_the_cas_is_doubtful_for_both_sides() {
+    let (folder, _) = Folder::good();
+    folder.shell("openssl ecparam -genkey -noout -name prime256v1 >> defender-ca.pem");
+    let expected = "DIR/defender-ca.pem: holds a private key, which must not be there: whoever is given the CA certificates can read it";
+    for channel in [Channel::ConsoleDefender, Channel::Defender] {
+        assert_eq!(doubts(&folder, channel), [expected], "{channel}");
+    }
+    assert_eq!(doubts(&folder, Channel::ConsoleHttps), Vec::<String>::new());
+}
+
+#[test]
+fn a_ca_as_a_leaf_is_doubtful_where_only_our_own_programs_meet_it() {
+    let folder = Folder::new();
+    folder.shell(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out cert -days 90 \
+         -subj /CN=x -addext subjectAltName=DNS:x 2>&1
+         cp cert defender-ca.pem; chmod 600 key
+         for stem in console defender-server defender-client; do cp cert $stem-cert.pem; cp key $stem-key.pem; done",
+    );
+    assert_eq!(doubts(&folder, Channel::ConsoleHttps), Vec::<String>::new());
+    let sides = [
+        (Channel::ConsoleDefender, "defender-server", "Defenders"),
+        (Channel::Defender, "defender-client", "Consoles"),
+    ];
+    for (channel, stem, refuser) in sides {
+        let expected = format!(
+            "DIR/{stem}-cert.pem: certificate is that of a CA, {refuser} refuse it as the one of this side: CN=x"
+        );
+        assert_eq!(doubts(&folder, channel), [expected]);
+    }
+}
+
+#[test]
 fn an_old_version_without_names_and_with_a_broken_hash_is_taken_with_a_doubt_for_each() {
     let folder = Folder::new();
     folder.shell(

@@ -179,6 +179,26 @@ fn an_extended_key_usage_of_any_alone_is_good_for_browsers_only() {
 }
 
 #[test]
+fn an_old_version_is_refused_where_only_our_own_programs_meet_it() {
+    let (folder, _) = Folder::good();
+    folder.shell(
+        "openssl req -newkey rsa:2048 -nodes -keyout key -out csr -subj /CN=localhost 2>&1
+         openssl x509 -req -in csr -signkey key -days 60 -out cert 2>&1
+         for stem in defender-server defender-client; do cp cert $stem-cert.pem; cp key $stem-key.pem; done",
+    );
+    for (channel, stem) in
+        [(Channel::ConsoleDefender, "defender-server"), (Channel::Defender, "defender-client")]
+    {
+        let expected = format!(
+            "error reading X509 key pair (DIR/{stem}-cert.pem, DIR/{stem}-key.pem): x509: unsupported certificate version: the leaf of DIR/{stem}-cert.pem is X.509 version 1, which the other side's TLS refuses"
+        );
+        assert_eq!(folder.refusal(channel), expected);
+        let remedy = folder.parse(channel).expect_err("refused").remedy();
+        assert!(remedy.contains("openssl x509 -req") && remedy.contains("-extfile"), "{remedy}");
+    }
+}
+
+#[test]
 fn every_broken_ca_file_is_named_with_its_cause() {
     let samples = [
         (
