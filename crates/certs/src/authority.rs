@@ -8,6 +8,7 @@
 //!   defender-server.pem      0600   leaf and key
 //! ```
 
+use std::error::Error as _;
 use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -36,12 +37,13 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// Why the store cannot be used.
+/// Why the store cannot be used. `Display` says all of it, the remedy last; there is no source behind it, so that
+/// nothing is told twice.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The CA is incomplete or damaged. Nothing was changed.
-    #[error("the Console's own CA is damaged: {}: {cause}", file.display())]
+    #[error("the Console's own CA is damaged: {}: {cause}; remedy: {}", file.display(), self.remedy())]
     Ca {
         /// The file.
         file: PathBuf,
@@ -49,16 +51,15 @@ pub enum StoreError {
         cause: String,
     },
     /// A certificate could not be made.
-    #[error("issuing a certificate for {}", file.display())]
+    #[error("issuing a certificate for {}: {}; remedy: {}", file.display(), whole(cause), self.remedy())]
     Issue {
         /// Where it was to be kept.
         file: PathBuf,
         /// Why.
-        #[source]
-        source: IssueError,
+        cause: IssueError,
     },
     /// A server certificate is damaged. Nothing was changed.
-    #[error("the Console's own server certificate is damaged: {}: {cause}", file.display())]
+    #[error("the Console's own server certificate is damaged: {}: {cause}; remedy: {}", file.display(), self.remedy())]
     Leaf {
         /// The file.
         file: PathBuf,
@@ -69,15 +70,14 @@ pub enum StoreError {
     #[error("{0} is not a server")]
     NotAServer(Channel),
     /// The system refuses to read or write.
-    #[error("{action} {}", path.display())]
+    #[error("{action} {}: {cause}; remedy: {}", path.display(), self.remedy())]
     System {
         /// What was tried.
         action: &'static str,
         /// With which file or folder.
         path: PathBuf,
         /// What the system says.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -199,7 +199,7 @@ impl Authority {
     }
 
     fn create(dir: &Path, now: OffsetDateTime) -> Result<(), StoreError> {
-        let issue = |source| StoreError::Issue { file: dir.join(CA_FILE), source };
+        let issue = |cause| StoreError::Issue { file: dir.join(CA_FILE), cause };
         let Generated { cert_pem, key_pem } =
             generate::authority(Dates::starting(now, CA_LIFE)).map_err(issue)?;
         let new = disk::unfinished(dir);
@@ -269,7 +269,7 @@ impl Authority {
         names: &[String],
         now: OffsetDateTime,
     ) -> Result<Material, StoreError> {
-        let issue = |source| StoreError::Issue { file: path.to_owned(), source };
+        let issue = |cause| StoreError::Issue { file: path.to_owned(), cause };
         let dates = self.dates(now, SERVER_LIFE);
         let Generated { cert_pem, key_pem } = generate::server(&self.issuer, names, dates).map_err(issue)?;
         // With room for all of it, because a text that grows leaves copies of the key behind.
@@ -349,8 +349,13 @@ fn is_fresh(material: &Material, now: OffsetDateTime) -> bool {
     facts.not_before <= now && facts.not_after - now >= (facts.not_after - facts.not_before) / 3
 }
 
-fn system(action: &'static str, path: &Path, source: io::Error) -> StoreError {
-    StoreError::System { action, path: path.to_owned(), source }
+/// An error with the one behind it.
+fn whole(error: &IssueError) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+fn system(action: &'static str, path: &Path, cause: io::Error) -> StoreError {
+    StoreError::System { action, path: path.to_owned(), cause }
 }
 
 const CA_FILE: &str = "ca.pem";
