@@ -57,6 +57,7 @@ impl Cli {
         T: Into<OsString> + Clone,
     {
         let matches = TopLevel::command().try_get_matches_from(arguments)?;
+        refuse_empty_names(&matches)?;
         let TopLevel { run: outer, command } = TopLevel::from_arg_matches(&matches)?;
         Ok(match command {
             Some(Command::Certs { command: CertsCommand::Check { dir } }) => Self::CertsCheck(dir),
@@ -90,7 +91,7 @@ pub const LOG_FORMAT: &str = "text";
 const CONSOLE_ADDRESS_HELP: &str =
     "Where the Console accepts Defenders: wss://HOST[:PORT]; the port is 8084 when absent. Required";
 
-/// The flags of `run`. An empty value counts as absent.
+/// The flags of `run`. An empty value counts as absent, but an empty name is no flag.
 #[derive(Debug, Default, Args)]
 pub struct RunArgs {
     /// Where the Console accepts Defenders.
@@ -248,6 +249,20 @@ impl GivenBeside<'_> {
     }
 }
 
+/// An empty variable is what an unset value of a manifest looks like; an empty flag was written on purpose.
+fn refuse_empty_names(matches: &ArgMatches) -> Result<(), clap::Error> {
+    for matches in [Some(matches), matches.subcommand_matches("run")].into_iter().flatten() {
+        for (id, flag) in [("hostname", "--hostname"), ("console_server_name", "--console-server-name")] {
+            let is_flag = matches.value_source(id) == Some(ValueSource::CommandLine);
+            if is_flag && matches.get_one::<String>(id).is_some_and(String::is_empty) {
+                let text = format!("{flag} is empty; give a name, or leave the flag out");
+                return Err(TopLevel::command().error(clap::error::ErrorKind::InvalidValue, text));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn install_bundle() -> Result<Option<BundleText>, clap::Error> {
     match std::env::var_os(INSTALL_BUNDLE).map(OsString::into_string) {
         None => Ok(None),
@@ -313,6 +328,9 @@ mod tests {
             &["defender", "certs"],
             &["defender", "certs", "check"],
             &["defender", "fly"],
+            &["defender", "--hostname", ""],
+            &["defender", "run", "--hostname="],
+            &["defender", "--console-server-name", "", "run"],
         ] {
             assert_eq!(Cli::read(arguments).expect_err("refused").exit_code(), 2, "{arguments:?}");
         }

@@ -120,7 +120,7 @@ impl Notes {
     fn server_name(&mut self, name: &str) -> Option<ServerName<'static>> {
         let parsed = server_name(name);
         if parsed.is_none() {
-            self.note(SERVER_NAME, format!("`{name}` is neither a DNS name nor an IP address"));
+            self.note(SERVER_NAME, format!("`{}` is neither a DNS name nor an IP address", masked(name)));
         }
         parsed
     }
@@ -141,12 +141,15 @@ impl Notes {
 
     fn hostname(&mut self, name: Option<&str>) {
         if let Some(name) = name.filter(|name| !is_host_name(name)) {
-            self.note(HOSTNAME, format!("`{name}` is no name; write 1 to 253 characters without spaces"));
+            self.note(
+                HOSTNAME,
+                format!("`{}` is no name; write 1 to 253 characters without spaces", masked(name)),
+            );
         }
     }
 
     fn choice<T: FromStr<Err = &'static str>>(&mut self, setting: &'static str, text: &str) -> Option<T> {
-        text.parse().map_err(|fault| self.note(setting, format!("`{text}`: {fault}"))).ok()
+        text.parse().map_err(|fault| self.note(setting, format!("`{}`: {fault}", masked(text)))).ok()
     }
 }
 
@@ -197,6 +200,7 @@ impl ConsoleAddress {
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("`{text}` {what}; write {ACCEPTED_ADDRESS}")]
 pub struct AddressError {
+    /// As written, without what may be a password.
     text: String,
     what: &'static str,
 }
@@ -205,7 +209,7 @@ impl FromStr for ConsoleAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fault = |what| AddressError { text: text.to_owned(), what };
+        let fault = |what| AddressError { text: masked(text), what };
         let (scheme, rest) = text.split_once("://").ok_or_else(|| fault("has no scheme"))?;
         if !scheme.eq_ignore_ascii_case("wss") {
             return Err(fault("does not start with wss://, the only scheme that is spoken"));
@@ -230,6 +234,14 @@ impl FromStr for ConsoleAddress {
             server_name(host).ok_or_else(|| fault("has a host that is neither a name nor an address"))?;
         Ok(Self { configured: text.to_owned(), name, port })
     }
+}
+
+/// What stands before an `@` may be a password: it is not repeated where others read it.
+fn masked(text: &str) -> String {
+    let Some((before, behind)) = text.rsplit_once('@') else { return text.to_owned() };
+    let scheme = before.find("://").and_then(|at| before.get(..at + 3)).unwrap_or_default();
+    let scheme = if scheme.contains('@') { "" } else { scheme };
+    format!("{scheme}***@{behind}")
 }
 
 /// Host (brackets removed) and the text behind the colon; `None` when the brackets do not fit.

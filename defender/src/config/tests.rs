@@ -54,6 +54,24 @@ fn refuses_every_other_form_and_says_what_is_accepted() {
 }
 
 #[test]
+fn a_password_is_never_repeated() {
+    for (text, shown) in [
+        ("wss://user:s3cret@console", "`wss://***@console`"),
+        ("https://user:s3cret@console", "`https://***@console`"),
+        ("wss://user:s3c@ret/x@console:1", "`wss://***@console:1`"),
+        ("user:s3cret@console", "`***@console`"),
+        ("s3cret@x://y@console", "`***@console`"),
+    ] {
+        let error = text.parse::<ConsoleAddress>().expect_err(text).to_string();
+        assert!(error.contains(shown) && !error.contains("s3c"), "{error}");
+    }
+    let name = Some("user:s3cret@console".to_owned());
+    let args = RunArgs { console_server_name: name.clone(), log_level: name, ..args("wss://console") };
+    let faults = Config::parse(args, None).expect_err("no name").to_string();
+    assert!(!faults.contains("s3c"), "{faults}");
+}
+
+#[test]
 fn the_defaults_are_those_of_the_contract() {
     let config = Config::parse(args("wss://console"), None).expect("valid");
     assert_eq!(config.data_dir, PathBuf::from("/var/lib/twistlock/defender"));
