@@ -145,6 +145,16 @@ pub fn write(data_dir: &Path, status: &Status) -> std::io::Result<()> {
 /// One line for a person, and whether the Defender of `data_dir` is connected.
 #[must_use]
 pub fn judge(data_dir: &Path, now: OffsetDateTime) -> (bool, String) {
+    let (connected, line) = look(data_dir, now);
+    (connected, one_line(&line))
+}
+
+fn look(data_dir: &Path, now: OffsetDateTime) -> (bool, String) {
+    let path = data_dir.join(FILE);
+    let status = std::fs::read(&path);
+    if let Some(line) = status.as_ref().err().and_then(|error| forbidden(data_dir, error)) {
+        return (false, line);
+    }
     if !Instance::is_held(data_dir) {
         let dir = data_dir.display();
         return (
@@ -152,16 +162,39 @@ pub fn judge(data_dir: &Path, now: OffsetDateTime) -> (bool, String) {
             format!("not running: no Defender uses {dir}; start it, or name its directory with --data-dir"),
         );
     }
-    let path = data_dir.join(FILE);
-    let status = std::fs::read(&path).map_err(|error| error.to_string());
-    let status =
-        status.and_then(|json| serde_json::from_slice::<Status>(&json).map_err(|error| error.to_string()));
+    let status = status
+        .map_err(|error| error.to_string())
+        .and_then(|json| serde_json::from_slice::<Status>(&json).map_err(|error| error.to_string()));
     match status {
         Ok(status) => describe(&status, now),
         Err(error) => {
             (false, format!("unknown: {} cannot be read ({error}); it is written at start", path.display()))
         }
     }
+}
+
+/// Who may not read the file cannot see either whether a Defender runs.
+fn forbidden(data_dir: &Path, error: &std::io::Error) -> Option<String> {
+    (error.kind() == std::io::ErrorKind::PermissionDenied).then(|| {
+        format!(
+            "unknown: this user may not read {} ({error}); ask as the user that the Defender runs as, or as root",
+            data_dir.join(FILE).display()
+        )
+    })
+}
+
+/// A cause may come from the other side: it must neither end the line nor turn its direction.
+fn one_line(text: &str) -> String {
+    let is_unsafe =
+        |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
+        if is_unsafe(c) {
+            line.extend(c.escape_default())
+        } else {
+            line.push(c)
+        }
+        line
+    })
 }
 
 /// Pure part of [`judge`].
@@ -257,5 +290,25 @@ mod tests {
         std::fs::write(dir.path().join(FILE), "{").expect("written");
         let (connected, line) = judge(dir.path(), START);
         assert!(!connected && line.starts_with("unknown"), "{line}");
+    }
+
+    #[test]
+    fn who_may_not_read_the_directory_is_not_told_that_nothing_runs() {
+        let denied = std::io::ErrorKind::PermissionDenied.into();
+        let line = forbidden(Path::new("/data"), &denied).expect("told");
+        assert!(line.starts_with("unknown: this user may not read /data/status.json"), "{line}");
+        assert_eq!(forbidden(Path::new("/data"), &std::io::ErrorKind::NotFound.into()), None);
+    }
+
+    #[test]
+    fn the_answer_is_one_line_whatever_the_console_says() {
+        let dir = tempfile::tempdir().expect("directory");
+        let _held = Instance::take(dir.path()).expect("free");
+        let board = Board::new("wss://console", START);
+        board.disconnected("closed (a\nconnected\u{1b}[2J)".to_owned(), START);
+        write(dir.path(), &board.subscribe().borrow()).expect("written");
+        let (connected, line) = judge(dir.path(), START);
+        assert!(!connected && line.contains("(a\\nconnected\\u{1b}[2J)"), "{line}");
+        assert!(!line.contains(char::is_control), "{line}");
     }
 }
