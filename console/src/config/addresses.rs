@@ -54,7 +54,12 @@ impl FromStr for PublicUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fault = || format!("{text:?} is no URL of a Console; write http(s)://HOST[:PORT][/PATH]");
+        let form = "write http(s)://HOST[:PORT][/PATH]";
+        let fault = || match text.contains('@') {
+            // It may hold a password.
+            true => format!("it names a user or holds an @; {form}"),
+            false => format!("{text:?} is no URL of a Console; {form}"),
+        };
         let url: Uri = text.parse().map_err(|_| fault())?;
         let is_web = matches!(url.scheme_str(), Some("http" | "https"));
         let authority = url.authority().ok_or_else(fault)?;

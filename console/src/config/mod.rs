@@ -206,7 +206,15 @@ impl fmt::Display for Faults {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.flag, self.cause)
+        for (at, flag) in self.flag.split(", ").enumerate() {
+            let variable = match flag {
+                // The variable holds all of them.
+                "--san" => "SANS".to_owned(),
+                _ => flag.trim_start_matches('-').replace('-', "_").to_ascii_uppercase(),
+            };
+            write!(f, "{}{flag} (CONSOLE_{variable})", if at == 0 { "" } else { ", " })?;
+        }
+        write!(f, ": {}", self.cause)
     }
 }
 

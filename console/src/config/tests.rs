@@ -9,6 +9,14 @@ fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
+fn variable(flag: &str) -> String {
+    use clap::CommandFactory as _;
+    let command = crate::cli::Cli::command();
+    let mut flags = command.get_arguments();
+    let found = flags.find(|argument| argument.get_long() == flag.strip_prefix("--")).expect("a flag");
+    found.get_env().and_then(std::ffi::OsStr::to_str).expect("each flag has a variable").to_owned()
+}
+
 #[test]
 fn nothing_given_is_the_contract_s_defaults() {
     let config = Config::parse(Serve::default()).expect("defaults are valid");
@@ -69,7 +77,7 @@ fn every_fault_is_reported_at_once_with_its_setting_and_the_accepted_form() {
     assert_eq!(faults.len(), expected.len(), "{faults:#?}");
     for (fault, (flag, form)) in faults.iter().zip(expected) {
         assert!(
-            fault.starts_with(&format!("{flag}: ")) && fault.contains(form),
+            fault.starts_with(&format!("{flag} ({}): ", variable(flag))) && fault.contains(form),
             "{fault} should hold {form}"
         );
         assert!(!fault.contains("hunter2"), "{fault}");
@@ -109,6 +117,7 @@ fn public_urls_that_are_none_are_refused() {
         "https://",
         "https://:8083",
         "https://user@console",
+        "https://user:s3cretpw@console",
         "https://console?x=1",
         "https://console/#top",
         "https://con sole",
@@ -117,7 +126,9 @@ fn public_urls_that_are_none_are_refused() {
         "https://*.example.com",
     ];
     for sample in samples {
-        assert_eq!(faults(Serve { public_url: text(sample), ..Serve::default() }).len(), 1, "{sample}");
+        let faults = faults(Serve { public_url: text(sample), ..Serve::default() });
+        assert_eq!(faults.len(), 1, "{sample}");
+        assert!(!faults[0].contains("s3cretpw"), "{faults:?}");
     }
     for sample in ["http://localhost", "https://[2001:db8::1]:8083", "https://192.0.2.1/garrison"] {
         assert!(faults(Serve { public_url: text(sample), ..Serve::default() }).is_empty(), "{sample}");
