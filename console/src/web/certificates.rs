@@ -1,6 +1,5 @@
 //! What the Console's listeners run on, and its own CA.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -12,6 +11,8 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::auth::AnyUser;
+use super::error::ApiError;
+use super::input::{Listed, Page, Parameters, Search};
 
 /// The certificate of one listener.
 #[derive(Serialize, ToSchema)]
@@ -36,13 +37,30 @@ pub(super) struct Certificate {
 }
 
 /// Shows what the two listeners run on.
-#[utoipa::path(get, path = "/certificates", tag = "certificates",
-    responses((status = 200, description = "HTTPS, then Defender WebSocket", body = Vec<Certificate>)))]
-pub(super) async fn list(_: AnyUser, State(state): State<AppState>) -> Json<[Certificate; 2]> {
-    Json([
+#[utoipa::path(get, path = "/certificates", tag = "certificates", params(Search),
+    responses((status = 200, description = "HTTPS, then Defender WebSocket", body = Vec<Certificate>,
+        headers(("Total-Count" = u64, description = "How many there are in all")))))]
+pub(super) async fn list(
+    _: AnyUser,
+    Parameters(search): Parameters<Search>,
+    State(state): State<AppState>,
+) -> Result<Listed<Certificate>, ApiError> {
+    let page = Page::parse(search.offset, search.limit)?;
+    let needle = search.search.unwrap_or_default().to_lowercase();
+    let mut certificates = vec![
         certificate(Channel::ConsoleHttps, &state.https),
         certificate(Channel::ConsoleDefender, &state.defender),
-    ])
+    ];
+    certificates.retain(|certificate| certificate.contains(&needle));
+    Ok(page.of(certificates, |a, b| b.channel.cmp(a.channel)))
+}
+
+impl Certificate {
+    fn contains(&self, needle: &str) -> bool {
+        let named = [self.channel, &self.source, &self.subject, &self.issuer, &self.sha256];
+        let mut texts = named.into_iter().chain(self.sans.iter().map(String::as_str));
+        texts.any(|text| text.to_lowercase().contains(needle))
+    }
 }
 
 /// The Console's own certificate authority, PEM.

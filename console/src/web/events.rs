@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +11,20 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::{StreamExt as _, stream};
+use certs::{Channel, Subscriber};
+use futures_util::stream;
+use rustls::ServerConfig;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 
 use super::AppState;
 use super::auth::AnyUser;
 use super::error::ApiError;
 use super::listener::Peer;
-use crate::fleet::{EventStream, Fleet, FleetEvent};
+use crate::fleet::{EventKind, EventStream, Fleet, FleetEvent};
 
 /// One reader.
 struct Reader {
@@ -28,7 +32,23 @@ struct Reader {
     /// What is sent before anything live.
     pending: VecDeque<Event>,
     stream: EventStream,
+    until: Until,
 }
+
+/// What ends a stream. The reader comes back: after a rotation on a connection with the new certificate, after a
+/// change of users if it still may.
+struct Until {
+    users_changed: Wait,
+    /// Cancelled by a rotation of HTTPS, or the Console stops.
+    ending: CancellationToken,
+    /// The reader waits no longer for the event of the rotation.
+    late: Wait,
+    https: Subscriber<ServerConfig>,
+    /// The certificate of HTTPS that the reader was told of last.
+    told: Option<String>,
+}
+
+type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Live events: `defender.connected`, `defender.disconnected`, `defender.decommissioned`, `certificates.rotated`,
 /// `certificates.refused`; data is JSON with `time` and `revision`. After `resync` take new snapshots.
@@ -44,49 +64,98 @@ pub(super) async fn stream(
 ) -> Result<impl IntoResponse, ApiError> {
     let last = last_event_id(&headers)?;
     let users_changed = state.access.users_changed();
-    let reader = Reader::new(state.fleet, last);
-    // The reader comes back: after a rotation on a connection with the new certificate, after a change of users if
-    // it still may.
-    let end = async move {
-        tokio::select! {
-            () = peer.ending.cancelled_owned() => {}
-            () = users_changed => {}
-        }
-    };
-    let events = stream::unfold(reader, Reader::next).take_until(Box::pin(end));
+    let reader = Reader::new(state.fleet, last, Until::new(users_changed, peer, state.https));
+    let events = stream::unfold(reader, Reader::next);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive")))
 }
 
 impl Reader {
-    fn new(fleet: Fleet, last: Option<u64>) -> Self {
+    fn new(fleet: Fleet, last: Option<u64>, until: Until) -> Self {
         let stream = fleet.events_since(last);
         // At once, so that the headers are not held back until something happens.
-        let mut pending = VecDeque::from([Event::default().comment("connected").retry(RETRY)]);
+        let hello = Event::default().comment("connected").retry(RETRY);
+        let mut pending = VecDeque::new();
         if stream.missed {
-            pending.push_back(resync(stream.revision));
+            pending.extend([hello, resync(stream.revision)]);
         } else {
+            // Also a reader that leaves before it saw an event comes back with the id of where it was.
+            pending.push_back(hello.id(last.unwrap_or(stream.revision).to_string()));
             pending.extend(stream.replay.iter().map(event));
         }
-        Self { fleet, pending, stream }
+        Self { fleet, pending, stream, until }
     }
 
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         if let Some(event) = self.pending.pop_front() {
             return Some((Ok(event), self));
         }
-        match self.stream.live.recv().await {
-            Ok(next) => Some((Ok(event(&next)), self)),
-            Err(RecvError::Lagged(_)) => {
-                self.stream = self.fleet.events_since(None);
-                Some((Ok(resync(self.stream.revision)), self))
-            }
-            Err(RecvError::Closed) => None,
+        loop {
+            let is_told = self.until.is_told();
+            let next = tokio::select! {
+                biased;
+                () = &mut self.until.users_changed => return None,
+                next = self.stream.live.recv() => next,
+                () = self.until.ending.cancelled(), if is_told => {
+                    if self.until.is_told() {
+                        return None;
+                    }
+                    continue;
+                }
+                () = &mut self.until.late => return None,
+            };
+            let event = match next {
+                Ok(next) => {
+                    self.until.note(&next);
+                    event(&next)
+                }
+                Err(RecvError::Lagged(_)) => {
+                    self.stream = self.fleet.events_since(None);
+                    resync(self.stream.revision)
+                }
+                Err(RecvError::Closed) => return None,
+            };
+            return Some((Ok(event), self));
         }
     }
 }
 
+impl Until {
+    fn new(
+        users_changed: impl Future<Output = ()> + Send + 'static,
+        peer: Peer,
+        https: Subscriber<ServerConfig>,
+    ) -> Self {
+        let ending = peer.ending.clone();
+        let late = async move {
+            peer.ending.cancelled().await;
+            tokio::select! {
+                () = tokio::time::sleep(ROTATION_EVENT) => {}
+                () = peer.stopping.cancelled() => {}
+            }
+        };
+        Self { users_changed: Box::pin(users_changed), ending, late: Box::pin(late), https, told: None }
+    }
+
+    fn note(&mut self, event: &FleetEvent) {
+        if let EventKind::CertificatesRotated { channel, sha256, .. } = &event.kind
+            && *channel == Channel::ConsoleHttps.id()
+        {
+            self.told = Some(sha256.clone());
+        }
+    }
+
+    /// Whether the reader has heard of the rotation that ends its connection. The event may come before or after it.
+    fn is_told(&self) -> bool {
+        self.told.as_deref() == Some(self.https.current().material.leaf().sha256.as_str())
+    }
+}
+
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    // Some clients send an empty one when they have none yet.
+    let Some(value) = headers.get("last-event-id").filter(|value| !value.as_bytes().trim_ascii().is_empty())
+    else {
+        return Ok(None);
+    };
     let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     let fault =
         || ApiError::BadRequest("Last-Event-ID is the id of an event of this stream, a number".to_owned());
@@ -108,3 +177,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How long a reader waits before it comes back.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long after a rotation its event may take to come.
+const ROTATION_EVENT: Duration = Duration::from_secs(1);

@@ -45,6 +45,8 @@ pub(super) struct Peer {
     pub(super) scheme: Scheme,
     /// Cancelled when the connection should end: a rotation, or the Console stops.
     pub(super) ending: CancellationToken,
+    /// Cancelled when the Console stops.
+    pub(super) stopping: CancellationToken,
 }
 
 /// How a call came.
@@ -90,7 +92,8 @@ impl FrontEnd {
     pub async fn serve_plain(self, listener: TcpListener) {
         let mut faults = AcceptFaults::default();
         while let Some((stream, address)) = self.accept(&listener, &mut faults).await {
-            let peer = Peer { address, scheme: Scheme::Http, ending: self.shutdown.child_token() };
+            let (ending, stopping) = (self.shutdown.child_token(), self.shutdown.clone());
+            let peer = Peer { address, scheme: Scheme::Http, ending, stopping };
             self.tasks.spawn("http connection", self.connection(peer).http1(stream));
         }
     }
@@ -141,7 +144,8 @@ impl FrontEnd {
     ) {
         match shake(stream, &place, &generations).await {
             Ok((stream, ending)) => {
-                let connection = self.connection(Peer { address, scheme: Scheme::Https, ending });
+                let stopping = self.shutdown.clone();
+                let connection = self.connection(Peer { address, scheme: Scheme::Https, ending, stopping });
                 // A task keeps the size of its largest state: the connection gets a fresh one.
                 if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                     self.tasks.spawn("https connection", connection.http2(stream));
@@ -213,6 +217,7 @@ impl Peer {
             address: SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
             scheme: Scheme::Http,
             ending: CancellationToken::new(),
+            stopping: CancellationToken::new(),
         })
     }
 }

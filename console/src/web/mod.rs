@@ -8,6 +8,7 @@
 //! error.rs          ApiError -> problem+json
 //! input.rs          bodies, parameters and pages of lists, judged
 //! openapi.rs        the description of the API
+//! admission.rs      heads that no handler sees; bodies that nobody read
 //! guard.rs          headers of every answer; a panic is a 500
 //! audits.rs  certificates.rs  defenders.rs  events.rs  metrics.rs  pages.rs  session.rs  settings.rs  users.rs
 //! ```
@@ -29,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::names::ExtraNames;
 use crate::store::Store;
 
+mod admission;
 mod audits;
 mod auth;
 mod certificates;
@@ -120,6 +122,7 @@ pub fn router(state: AppState) -> Router {
         .fallback(error::unknown_path)
         .method_not_allowed_fallback(error::unknown_method)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
+        .layer(middleware::from_fn(admission::admit))
         .layer(middleware::from_fn(guard::guard))
         .layer(middleware::from_fn_with_state(state.metrics.clone(), metrics::count))
         .with_state(state)

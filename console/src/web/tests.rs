@@ -62,16 +62,22 @@ impl Api {
         let (renewal, authority) = (Arc::clone(&channels.renewal), Arc::clone(&channels.authority));
         let (outcomes, mut received) = tokio::sync::mpsc::channel(8);
         channels.run(&tasks, &outcomes, &shutdown);
-        tasks.spawn("outcomes", async move { while received.recv().await.is_some() {} });
         let (writer, task) = Writer::new(store.clone(), &[]);
         tasks.spawn("store writer", task.run(shutdown.clone()));
+        let fleet = Fleet::new(Vec::new(), writer);
+        let announced = fleet.clone();
+        tasks.spawn("outcomes", async move {
+            while let Some(outcome) = received.recv().await {
+                announced.announce(now(), outcome.into());
+            }
+        });
         let state = AppState {
             access,
             ca_pem: authority.ca_pem().into(),
             defender: defender.clone(),
             defender_port: 8084,
             enrolment: Enrolment::new(authority, defender),
-            fleet: Fleet::new(Vec::new(), writer),
+            fleet,
             https,
             metrics: Metrics::new(now()),
             names: ExtraNames::new(store.clone(), Arc::clone(&renewal)),
@@ -312,6 +318,14 @@ async fn certificates_and_the_ca_are_shown() {
     assert_eq!(list[0]["source"], "self-signed");
     assert_eq!(list[0]["sans"], json!(["localhost", "127.0.0.1"]));
     assert_eq!(list[0]["last_error"], Value::Null);
+    let page = api.get("certificates?search=HTTPS&limit=5").await;
+    assert_eq!(page.headers()["total-count"], "1");
+    assert_eq!(json_of(page).await[0]["channel"], "console-https");
+    assert_eq!(json_of(api.get("certificates?offset=1").await).await[0]["channel"], "console-defender");
+    for bad in ["limit=1001", "x=1"] {
+        let response = api.get(&format!("certificates?{bad}")).await;
+        assert_problem(response, StatusCode::BAD_REQUEST, "bad-request").await;
+    }
     let ca = api.call(Request::get("/api/v1/certs/ca.pem").body(Body::empty()).expect("valid")).await;
     assert_eq!(ca.headers()[header::CONTENT_TYPE], "application/x-pem-file");
     assert!(api.dir.path().join("certificates").is_dir());
@@ -334,7 +348,7 @@ async fn events_are_streamed_and_resumed_or_resynchronised() {
         (text, body)
     };
     let (first, mut body) = read(None, 1).await;
-    assert!(first.starts_with(": connected\n"), "{first}");
+    assert!(first.starts_with(": connected\n") && first.contains("id: 0\n"), "{first}");
     let id = api.connect("web-1").await;
     let frame = body.frame().await.expect("open").expect("fine").into_data().expect("data");
     let live = std::str::from_utf8(&frame).expect("text");
@@ -346,6 +360,8 @@ async fn events_are_streamed_and_resumed_or_resynchronised() {
 
     let (resumed, _body) = read(Some("0"), 2).await;
     assert!(resumed.contains("id: 1") && resumed.contains("defender.connected"), "{resumed}");
+    let (fresh, _body) = read(Some(""), 1).await;
+    assert!(fresh.contains("id: 1\n"), "{fresh}");
     let (foreign, _body) = read(Some("999"), 2).await;
     assert!(foreign.contains("event: resync") && foreign.contains("id: 1"), "{foreign}");
     let mut request = get_as("events", "admin");

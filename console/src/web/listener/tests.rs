@@ -206,8 +206,84 @@ async fn a_rotation_ends_event_streams_so_that_readers_come_back() {
     soon(events.frame()).await.expect("open").expect("the first comment");
     soon(running.rotate()).await;
     let rest = soon(events.collect()).await.expect("ended in good order").to_bytes();
-    assert!(rest.is_empty(), "{rest:?}");
+    assert!(is_rotation(&rest), "{rest:?}");
     soon(end).await.expect("joins").expect("closed in good order");
+}
+
+fn is_rotation(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    text.contains("event: certificates.rotated") && text.contains("\"console-https\"")
+}
+
+/// The number in the last `id:` of an event stream.
+fn last_id(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().expect("an id").to_owned()
+}
+
+#[tokio::test]
+async fn every_reader_of_events_hears_of_the_rotation_before_its_stream_ends_or_after_it_came_back() {
+    let events = |last: Option<&str>| {
+        let mut request = get_as("events", "admin");
+        request.headers_mut().insert("host", "localhost".parse().expect("valid"));
+        if let Some(last) = last {
+            request.headers_mut().insert("last-event-id", last.parse().expect("valid"));
+        }
+        request
+    };
+    for grace in [LONG, Duration::ZERO] {
+        let running = Running::start(grace).await;
+        let mut readers = Vec::new();
+        for _ in 0..4 {
+            let (mut sender, connection) = running.http1().await;
+            let mut body = soon(sender.send_request(events(None))).await.expect("answered").into_body();
+            let first = soon(body.frame()).await.expect("open").expect("fine").into_data().expect("data");
+            readers.push((sender, connection, body, first.to_vec()));
+        }
+        soon(running.rotate()).await;
+        for (_sender, _connection, mut body, mut text) in readers {
+            while let Some(Ok(frame)) = soon(body.frame()).await {
+                text.extend(frame.into_data().expect("data"));
+            }
+            if grace == LONG {
+                assert!(is_rotation(&text), "{text:?}");
+            }
+            if !is_rotation(&text) {
+                let (mut sender, _connection) = running.http1().await;
+                let request = events(Some(&last_id(&text)));
+                let mut body = soon(sender.send_request(request)).await.expect("answered").into_body();
+                while !is_rotation(&text) {
+                    let frame = soon(body.frame()).await.expect("open").expect("fine");
+                    text.extend(frame.into_data().expect("data"));
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_answered_before_it_is_sent_and_one_host_is_asked_for() {
+    let running = Running::start(LONG).await;
+    let large = || {
+        let body = Body::from(vec![b' '; 3 * 1024 * 1024]);
+        let request = Request::post("https://localhost/api/v1/authenticate").header("host", "localhost");
+        request.header("content-type", "application/json").body(body).expect("valid")
+    };
+    let (mut http2, _end) = running.http2().await;
+    let response = soon(http2.send_request(large())).await.expect("answered");
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(soon(text_of(response)).await.contains("too-large"));
+    let (mut http1, _end) = running.http1().await;
+    let response = soon(http1.send_request(large())).await.expect("answered");
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(response.headers()["connection"], "close");
+    assert!(soon(text_of(response)).await.contains("too-large"));
+
+    let (mut http1, _end) = running.http1().await;
+    let nowhere = Request::get("/api/v1/_ping").body(Body::empty()).expect("valid");
+    let response = soon(http1.send_request(nowhere)).await.expect("answered");
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
 }
 
 #[tokio::test]
