@@ -10,6 +10,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use crate::channel::Channel;
+use crate::disk::reason;
 use crate::error::CertError;
 use crate::folders::Folders;
 use crate::material::Material;
@@ -29,13 +30,27 @@ impl CustomDir {
     /// at without an event.
     #[must_use]
     pub fn open(path: &Path, poll: Duration) -> Self {
-        let is_there = match fs::metadata(path) {
-            Ok(metadata) => metadata.is_dir(),
-            // It cannot be looked at, so reading will fail, and say so.
-            Err(error) => error.kind() == ErrorKind::PermissionDenied,
+        let instead = match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => None,
+            Ok(_) => Some("is not a directory".to_owned()),
+            Err(error) => match error.kind() {
+                // It cannot be looked at, so reading will fail, and say so.
+                ErrorKind::PermissionDenied => None,
+                ErrorKind::NotFound | ErrorKind::NotADirectory => {
+                    tracing::debug!(
+                        "Custom certificates watcher disabled: certificates directory is not mounted"
+                    );
+                    return Self { path: path.to_owned(), poll, folders: None };
+                }
+                _ => Some(reason(&error)),
+            },
         };
-        if !is_there {
-            tracing::debug!("Custom certificates watcher disabled: certificates directory is not mounted");
+        if let Some(instead) = instead {
+            tracing::warn!(
+                remedy = "name the directory that holds the custom certificates, and start again",
+                "Custom certificates watcher disabled: {}: {instead}",
+                path.display()
+            );
             return Self { path: path.to_owned(), poll, folders: None };
         }
         tracing::debug!("Watching custom certificates directory: {}", path.display());

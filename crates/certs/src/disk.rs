@@ -31,13 +31,19 @@ pub(crate) struct Look {
     paths: Paths,
     /// In the order of [`crate::Files::names`].
     files: Vec<(&'static str, FileState)>,
+    is_closed: bool,
 }
 
 impl Look {
     /// Reads a channel's files, each of them once.
     pub(crate) fn take(channel: Channel, dir: &Path) -> Self {
         let files = channel.files().names().map(|name| (name, read_file(&dir.join(name)))).collect();
-        Self { channel, paths: Paths::new(channel, dir), files }
+        Self { channel, paths: Paths::new(channel, dir), files, is_closed: is_closed(dir) }
+    }
+
+    /// Whether the directory could not be entered, so that nothing is known of the files.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// The identity of everything that was found; that of [`RawMaterial::fingerprint`] for a complete set.
@@ -77,7 +83,7 @@ impl Look {
         if !missing.is_empty() {
             return Ok(Found::Missing(missing));
         }
-        let Self { channel, paths, files } = self;
+        let Self { channel, paths, files, .. } = self;
         let (mut ca, mut cert, mut key, mut key_mode) = (None, Vec::new(), Zeroizing::default(), None);
         for (name, state) in files {
             match state {
@@ -101,6 +107,11 @@ impl Look {
         }
         Ok(Found::Complete(RawMaterial { channel, paths, ca, cert, key, key_mode }))
     }
+}
+
+/// Whether it cannot be known what is in a directory, because it or one above it may not be entered.
+pub(crate) fn is_closed(dir: &Path) -> bool {
+    fs::metadata(dir.join(".")).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
 /// Reads one file, without ever waiting for a writer on the other end of a FIFO.

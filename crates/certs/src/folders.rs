@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Wat
 use tokio::sync::watch;
 
 use crate::channel::Channel;
+use crate::disk;
 
 /// The watched folders of a program.
 pub(crate) struct Folders {
@@ -40,6 +42,10 @@ struct Armed {
     inodes: BTreeMap<PathBuf, (u64, u64)>,
     /// Whether it was logged that polling has to do alone.
     is_warned: bool,
+    /// Folders of which it was logged that they may not be read, and so cannot be watched.
+    unreadable: BTreeSet<PathBuf>,
+    /// Directories of which it was logged that they may not be entered.
+    closed: BTreeSet<PathBuf>,
 }
 
 /// Folders by real path, and the names in them that matter.
@@ -82,6 +88,7 @@ impl Folders {
         // First the interests, so that no event of a new watch is taken for one of no interest.
         *lock(&self.interests) = wanted;
         let mut armed = lock(&self.armed);
+        armed.tell_closed(&self.dirs);
         if let Err(error) = armed.open(&self.events, &self.interests) {
             armed.warn(&error, self.poll);
             return false;
@@ -125,16 +132,43 @@ impl Armed {
             // and a mount it is the same for good reason, but the watch is dead. On a live watch this changes nothing.
             match watcher.watch(path, RecursiveMode::NonRecursive) {
                 Ok(()) => {
+                    self.unreadable.remove(path);
                     self.inodes.insert(path.clone(), inode);
                     is_new |= before != Some(inode);
                 }
                 // Gone again: the next look finds out.
                 Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
+                Err(error) if is_denied(&error) => self.warn_unreadable(path, poll),
                 Err(error) => self.warn(&error, poll),
             }
         }
         self.watcher = Some(watcher);
         is_new
+    }
+
+    /// Says once of each directory, for all channels, that it may not be entered.
+    fn tell_closed(&mut self, dirs: &[PathBuf]) {
+        for dir in dirs {
+            if !disk::is_closed(dir) {
+                self.closed.remove(dir);
+            } else if self.closed.insert(dir.clone()) {
+                tracing::warn!(
+                    remedy = readable(dir),
+                    "Certificates directory cannot be read, changes in it go unnoticed: {}: permission denied",
+                    dir.display()
+                );
+            }
+        }
+    }
+
+    fn warn_unreadable(&mut self, path: &Path, poll: Duration) {
+        if !disk::is_closed(path) && self.unreadable.insert(path.to_owned()) {
+            tracing::warn!(
+                remedy = readable(path),
+                "{UNWATCHED} {poll:?}: {}: permission denied",
+                path.display()
+            );
+        }
     }
 
     fn warn(&mut self, error: &notify::Error, poll: Duration) {
@@ -143,10 +177,22 @@ impl Armed {
             tracing::warn!(
                 %error,
                 remedy = "raise fs.inotify.max_user_watches and fs.inotify.max_user_instances",
-                "Custom certificates cannot be watched for file events, changes are found by polling every {poll:?}"
+                "{UNWATCHED} {poll:?}"
             );
         }
     }
+}
+
+fn is_denied(error: &notify::Error) -> bool {
+    matches!(&error.kind, ErrorKind::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
+}
+
+/// The remedy for a directory that may not be read or entered.
+fn readable(dir: &Path) -> String {
+    format!(
+        "make {} a directory that the user of this program may read (chmod a+rx, or chown), in folders it may enter",
+        dir.display()
+    )
 }
 
 impl Interests {
@@ -256,6 +302,9 @@ impl fmt::Debug for Folders {
         f.debug_struct("Folders").field("dirs", &self.dirs).finish_non_exhaustive()
     }
 }
+
+const UNWATCHED: &str =
+    "Custom certificates cannot be watched for file events, changes are found by polling every";
 
 /// As many as Linux follows.
 const MAX_LINKS: u32 = 40;

@@ -8,6 +8,23 @@ use testpki::{Ca, Leaf, Pair};
 
 use crate::{CertError, Channel, Found, Material, RawMaterial};
 
+/// While it lives, this thread touches files as nobody would, if the tests run as root.
+pub(crate) struct Nobody(nix::unistd::Uid);
+
+impl Nobody {
+    /// From now on.
+    pub(crate) fn new() -> Self {
+        let nobody = nix::unistd::Uid::from_raw(65_534);
+        Self(if nix::unistd::geteuid().is_root() { nix::unistd::setfsuid(nobody) } else { nobody })
+    }
+}
+
+impl Drop for Nobody {
+    fn drop(&mut self) {
+        nix::unistd::setfsuid(self.0);
+    }
+}
+
 /// A directory to play with.
 pub(crate) struct Folder(TempDir);
 
@@ -46,6 +63,12 @@ impl Folder {
     pub(crate) fn put_pair(&self, stem: &str, pair: &Pair) {
         self.put(&format!("{stem}-cert.pem"), &pair.cert_pem);
         self.put(&format!("{stem}-key.pem"), &pair.key_pem);
+    }
+
+    /// Lets everybody in who should be.
+    pub(crate) fn reopen(&self) {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(self.path(), mode).expect("ours");
     }
 
     /// Reads a file.

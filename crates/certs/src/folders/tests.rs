@@ -3,7 +3,8 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::stranger::Folder;
+use crate::overhear::Overheard;
+use crate::stranger::{Folder, Nobody};
 
 /// Folders, relative to `folder`, with the names that matter there, or `*`.
 fn survey(folder: &Folder, dir: &Path) -> Vec<String> {
@@ -147,7 +148,7 @@ fn a_directory_that_was_replaced_is_watched_again() {
 
 #[test]
 fn without_inotify_there_is_one_warning() {
-    let heard = crate::overhear::Overheard::listen();
+    let heard = Overheard::listen();
     let mut armed = Armed::default();
     let error = notify::Error::new(ErrorKind::MaxFilesWatch);
     armed.warn(&error, Duration::from_secs(10));
@@ -163,4 +164,40 @@ fn an_overflowing_queue_counts_as_an_event() {
     assert!(Interests::default().concerns(&event));
     let elsewhere = Event::new(EventKind::Any).add_path(PathBuf::from("/elsewhere"));
     assert!(!Interests::default().concerns(&elsewhere));
+}
+
+#[test]
+fn a_directory_that_may_not_be_entered_or_read_is_told_once_until_it_may() {
+    let folder = Folder::new();
+    folder.shell("chmod 755 .; mkdir certs; chmod 700 certs");
+    if !nix::unistd::geteuid().is_root() {
+        folder.shell("chmod 000 certs");
+    }
+    let certs = folder.at("certs");
+    let heard = Overheard::listen();
+    let lines = || heard.take().iter().map(|line| folder.relative(line)).collect::<Vec<_>>();
+    let poll = Duration::from_secs(10);
+    let folders = {
+        let _nobody = Nobody::new();
+        let folders = Folders::new(&[&certs], poll);
+        folders.arm();
+        folders
+    };
+    let closed = "WARN Certificates directory cannot be read, changes in it go unnoticed: DIR/certs: permission denied";
+    assert_eq!(lines(), [closed]);
+    folder.shell("chmod 711 certs");
+    if !nix::unistd::geteuid().is_root() {
+        folder.shell("chmod 111 certs");
+    }
+    let unwatched = "WARN Custom certificates cannot be watched for file events, changes are found by polling every 10s: DIR/certs: permission denied";
+    {
+        let _nobody = Nobody::new();
+        folders.arm();
+        folders.arm();
+    }
+    assert_eq!(lines(), [unwatched]);
+    folder.shell("chmod 755 certs");
+    assert!(folders.arm(), "a new watch");
+    assert_eq!(lines(), Vec::<String>::new());
+    assert!(readable(&certs).contains("may read"));
 }

@@ -8,7 +8,7 @@ use testpki::Leaf;
 
 use super::*;
 use crate::overhear::Overheard;
-use crate::stranger::Folder;
+use crate::stranger::{Folder, Nobody};
 use crate::{Channel, CustomDir, custom_at_start};
 
 /// A channel whose files are looked at when the test says so.

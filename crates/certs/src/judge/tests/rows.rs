@@ -17,16 +17,20 @@ fn starts_on_custom_files_that_are_all_there() {
 }
 
 #[test]
-fn an_absent_directory_or_one_that_is_a_file_is_not_watched() {
+fn an_absent_directory_is_not_watched_and_what_is_none_is_told() {
     let heard = Overheard::listen();
     let folder = Folder::new();
     folder.put("file", "");
-    for name in ["nowhere", "file"] {
+    folder.shell("ln -s loop loop");
+    let absent = "DEBUG Custom certificates watcher disabled: certificates directory is not mounted";
+    let file = "WARN Custom certificates watcher disabled: DIR/file: is not a directory";
+    let links = "WARN Custom certificates watcher disabled: DIR/loop: too many levels of symbolic links";
+    for (name, expected) in [("nowhere", absent), ("file/below", absent), ("file", file), ("loop", links)] {
         let dir = CustomDir::open(&folder.at(name), Duration::from_secs(10));
         assert!(!dir.is_watched());
         assert!(custom_at_start(Channel::Defender, &dir).expect("nothing to refuse").is_none());
-        let expected = "DEBUG Custom certificates watcher disabled: certificates directory is not mounted";
-        assert_eq!(heard.take(), [expected]);
+        let lines = heard.take().iter().map(|line| folder.relative(line)).collect::<Vec<_>>();
+        assert_eq!(lines, [expected]);
     }
 }
 
@@ -193,4 +197,31 @@ fn one_channel_s_files_say_nothing_to_another() {
     assert!(bench.look().is_none());
     bench.folder.shell("touch console-*");
     assert!(bench.look().is_none(), "times do not matter");
+}
+
+#[test]
+fn a_directory_that_may_not_be_entered_is_no_fault_of_a_channel_without_files() {
+    let close = |bench: &Bench| bench.folder.shell("chmod 000 .");
+    let mut without = Bench::start(Channel::ConsoleHttps, Folder::new());
+    without.lines();
+    close(&without);
+    let judgement = {
+        let _nobody = Nobody::new();
+        without.look()
+    };
+    assert!(matches!(judgement, Some(Judgement::Done(None))), "{judgement:?}");
+    assert_eq!((without.lines(), without.subscriber.last_error()), (Vec::new(), None));
+    let mut with = Bench::start(Channel::ConsoleHttps, Folder::good().0);
+    with.lines();
+    close(&with);
+    let judgement = {
+        let _nobody = Nobody::new();
+        with.look()
+    };
+    assert!(matches!(judgement, Some(Judgement::Done(Some(Outcome::Refused { .. })))), "{judgement:?}");
+    let expected = "ERROR Failed to load console https server custom certificates: error reading X509 key pair (DIR/console-cert.pem, DIR/console-key.pem): open DIR/console-cert.pem: permission denied";
+    assert_eq!((with.lines(), with.generation()), (vec![expected.to_owned()], 1));
+    for bench in [without, with] {
+        bench.folder.reopen();
+    }
 }
