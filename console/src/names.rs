@@ -97,7 +97,6 @@ impl ExtraNames {
             if let Err(error) = self.look().await {
                 tracing::error!(
                     error = lifecycle::logging::error_chain(&error),
-                    remedy = "make the data directory writable and the database reachable; the next try is in an hour",
                     "Cannot renew the self-signed certificates; the present ones go on"
                 );
             }
