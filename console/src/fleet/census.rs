@@ -7,7 +7,7 @@ use super::registry::Registry;
 /// The count at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Census {
-    /// Version, connected, disconnected: the [`MOST_VERSIONS`] that most Defenders have, the rest as `other`.
+    /// Version, connected, disconnected: the `MOST_VERSIONS` that most Defenders have, the rest as `other`.
     /// Versions are what Defenders say.
     pub versions: Vec<(String, usize, usize)>,
     /// Defenders with a session.
