@@ -1,0 +1,1 @@
+//! What people deploy: Kubernetes, OpenShift, Istio and compose files, built from typed objects.
