@@ -91,8 +91,8 @@ impl Ready {
 }
 
 /// Every URL of the API, below `/api/v1/`.
-fn table() -> [(&'static str, MethodRouter<AppState>); 17] {
-    [
+fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
+    vec![
         ("_ping", get(session::ping)),
         ("version", get(session::version)),
         ("openapi.json", get(openapi::description)),
