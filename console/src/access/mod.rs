@@ -121,6 +121,14 @@ impl Token {
 }
 
 impl Access {
+    /// Whether there is a user; until then somebody must sign up.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_users(&self) -> Result<bool, StoreError> {
+        self.0.store.has_users().await
+    }
+
     /// Adds the first user; of several at once one wins.
     ///
     /// # Errors

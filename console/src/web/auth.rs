@@ -79,7 +79,8 @@ fn actor(caller: &Caller, parts: &Parts) -> Actor {
     Actor::new(&caller.username, Peer::of(&parts.extensions).address.ip())
 }
 
-async fn caller(parts: &Parts, state: &AppState) -> Result<Caller, ApiError> {
+/// Who is calling; pages and the API ask here.
+pub(super) async fn caller(parts: &Parts, state: &AppState) -> Result<Caller, ApiError> {
     let missing = ApiError::Unauthorized("send a bearer token, or a user name and a password (Basic)");
     let Some(header) = parts.headers.get(AUTHORIZATION) else { return Err(missing) };
     let Some((scheme, credentials)) = header.to_str().ok().and_then(|text| text.split_once(' ')) else {

@@ -57,11 +57,6 @@ pub(super) struct Problem<'a> {
     detail: &'a str,
 }
 
-/// Answers paths that do not exist.
-pub(super) async fn unknown_path() -> ApiError {
-    ApiError::NotFound("there is nothing at this path; the API is below /api/v1")
-}
-
 /// Answers methods that a path does not have; the router adds `Allow`.
 pub(super) async fn unknown_method() -> ApiError {
     ApiError::MethodNotAllowed
@@ -69,7 +64,7 @@ pub(super) async fn unknown_method() -> ApiError {
 
 impl ApiError {
     /// Status, last part of `type`, title and detail.
-    fn parts(&self) -> (StatusCode, &'static str, &'static str, &str) {
+    pub(super) fn parts(&self) -> (StatusCode, &'static str, &'static str, &str) {
         match self {
             Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail),
             Self::Conflict(detail) => (StatusCode::CONFLICT, "conflict", "Not possible now", detail),

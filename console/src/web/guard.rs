@@ -10,6 +10,7 @@ use futures_util::FutureExt as _;
 
 use super::error::ApiError;
 use super::listener::{Peer, Scheme};
+use super::pages::POLICY;
 
 /// Runs the call.
 pub(super) async fn guard(request: Request, next: Next) -> Response {
@@ -21,7 +22,12 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
         ApiError::Internal(format!("the handler panicked: {text}")).into_response()
     });
     let headers = answer.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Assets alone say otherwise.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if is_https {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));

@@ -1,4 +1,4 @@
-//! The HTTPS listener (8083): the API of contract section 5 and one page.
+//! The HTTPS listener (8083): the API of contract section 5 and the pages.
 //!
 //! ```text
 //! mod.rs            every route, AppState
@@ -10,7 +10,9 @@
 //! openapi.rs        the description of the API
 //! admission.rs      heads that no handler sees; bodies that nobody read
 //! guard.rs          headers of every answer; a panic is a 500
-//! audits.rs  certificates.rs  defenders.rs  events.rs  metrics.rs  pages.rs  session.rs  settings.rs  users.rs
+//! audits.rs  certificates.rs  defenders.rs  events.rs  metrics.rs  session.rs  settings.rs  users.rs
+//! pages/            what people see in a browser
+//! assets.rs         style, scripts and icons of the pages
 //! ```
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use crate::names::ExtraNames;
 use crate::store::Store;
 
 mod admission;
+mod assets;
 mod audits;
 mod auth;
 mod certificates;
@@ -118,8 +121,8 @@ pub fn router(state: AppState) -> Router {
     let api = table()
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(&format!("/api/v1/{path}"), methods));
-    api.route("/", get(pages::home))
-        .fallback(error::unknown_path)
+    api.merge(pages::router())
+        .fallback(pages::unknown_path)
         .method_not_allowed_fallback(error::unknown_method)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .layer(middleware::from_fn(admission::admit))

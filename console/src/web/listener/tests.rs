@@ -111,7 +111,7 @@ const LONG: Duration = Duration::from_secs(60);
 async fn a_rotation_closes_idle_http1_connections_and_lets_the_call_in_flight_finish() {
     let running = Running::start(LONG).await;
     let (mut idle, idle_end) = running.http1().await;
-    let page = soon(idle.send_request(ask("/"))).await.expect("answered");
+    let page = soon(idle.send_request(ask("/api/v1/certs/ca.pem"))).await.expect("answered");
     assert!(page.headers().contains_key("strict-transport-security"));
     text_of(page).await;
     let (mut busy, busy_end) = running.http1().await;
@@ -152,7 +152,7 @@ async fn a_client_that_connected_before_a_rotation_and_asks_after_it_is_answered
     let running = Running::start(LONG).await;
     let (mut sender, end) = running.http1().await;
     soon(running.rotate()).await;
-    let response = soon(sender.send_request(ask("/"))).await.expect("answered, not reset");
+    let response = soon(sender.send_request(ask("/api/v1/certs/ca.pem"))).await.expect("answered, not reset");
     assert_eq!(
         (response.status(), &response.headers()["connection"]),
         (StatusCode::OK, &"close".parse().unwrap())
@@ -338,7 +338,7 @@ async fn strangers_who_speak_no_tls_or_nothing_do_not_disturb_others() {
     garbage.writable().await.expect("open");
     garbage.try_write(b"GET / HTTP/1.0\r\n\r\n").expect("room");
     let (mut sender, _end) = soon(running.http1()).await;
-    let response = soon(sender.send_request(ask("/"))).await.expect("answered");
+    let response = soon(sender.send_request(ask("/api/v1/certs/ca.pem"))).await.expect("answered");
     assert_eq!(response.status(), StatusCode::OK);
     drop(silent);
 }

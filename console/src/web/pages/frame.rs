@@ -1,0 +1,168 @@
+//! What surrounds the content of every page: title, navigation, banners, who is signed in.
+
+use certs::{Channel, Subscriber};
+use rustls::ServerConfig;
+use time::OffsetDateTime;
+
+use super::{Visitor, words};
+use crate::web::AppState;
+
+/// The context of `layout/app.html`; every page has one as its field `frame`.
+#[derive(Debug, Clone)]
+pub(in crate::web) struct Frame {
+    /// Title of the page; the name of the product follows it.
+    pub(in crate::web) title: String,
+    /// Which entry of the navigation is the present one.
+    pub(in crate::web) active: Entry,
+    /// Who looks at it.
+    pub(in crate::web) visitor: Visitor,
+    /// What everybody should know on every page.
+    pub(in crate::web) banners: Vec<Banner>,
+}
+
+/// Something that everybody should know, on every page.
+#[derive(Debug, Clone)]
+pub(in crate::web) struct Banner {
+    /// How urgent it is.
+    pub(in crate::web) tone: Tone,
+    /// A sentence.
+    pub(in crate::web) text: String,
+    /// Where to mend it: URL and what the link says.
+    pub(in crate::web) link: Option<(String, String)>,
+}
+
+impl Banner {
+    /// Whether something is broken now.
+    pub(in crate::web) fn is_bad(&self) -> bool {
+        self.tone == Tone::Bad
+    }
+}
+
+/// How urgent something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::web) enum Tone {
+    /// Something is broken now.
+    Bad,
+    /// Something will break.
+    Warn,
+}
+
+/// An entry of the navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::web) enum Entry {
+    Access,
+    Api,
+    Audit,
+    Certificates,
+    Defenders,
+    Deploy,
+    Overview,
+    Settings,
+}
+
+impl Frame {
+    /// The frame of one page.
+    pub(in crate::web) fn new(
+        state: &AppState,
+        visitor: Visitor,
+        active: Entry,
+        title: impl Into<String>,
+    ) -> Self {
+        Self { title: title.into(), active, visitor, banners: banners(state) }
+    }
+
+    /// The entries that this visitor may open, in the order of the navigation.
+    pub(in crate::web) fn entries(&self) -> impl Iterator<Item = Entry> {
+        let is_auditor = self.visitor.is_auditor();
+        Entry::ALL.into_iter().filter(move |entry| *entry != Entry::Audit || is_auditor)
+    }
+}
+
+impl Entry {
+    const ALL: [Self; 8] = [
+        Self::Overview,
+        Self::Defenders,
+        Self::Certificates,
+        Self::Deploy,
+        Self::Access,
+        Self::Audit,
+        Self::Settings,
+        Self::Api,
+    ];
+
+    /// What the link says.
+    pub(in crate::web) fn name(self) -> &'static str {
+        match self {
+            Self::Access => "Access",
+            Self::Api => "API",
+            Self::Audit => "Audit",
+            Self::Certificates => "Certificates",
+            Self::Defenders => "Defenders",
+            Self::Deploy => "Deploy",
+            Self::Overview => "Overview",
+            Self::Settings => "Settings",
+        }
+    }
+
+    /// Where it leads.
+    pub(in crate::web) fn path(self) -> &'static str {
+        match self {
+            Self::Access => "/access",
+            Self::Api => "/api",
+            Self::Audit => "/audit",
+            Self::Certificates => "/certificates",
+            Self::Defenders => "/defenders",
+            Self::Deploy => "/deploy",
+            Self::Overview => "/",
+            Self::Settings => "/settings",
+        }
+    }
+
+    /// The key that follows `g` on the keyboard.
+    pub(in crate::web) fn key(self) -> char {
+        match self {
+            Self::Access => 'a',
+            Self::Api => 'i',
+            Self::Audit => 'u',
+            Self::Certificates => 'c',
+            Self::Defenders => 'd',
+            Self::Deploy => 'p',
+            Self::Overview => 'o',
+            Self::Settings => 's',
+        }
+    }
+
+    /// Its icon in `assets/icons.svg`.
+    pub(in crate::web) fn icon(self) -> &'static str {
+        match self {
+            Self::Access => "people",
+            Self::Api => "braces",
+            Self::Audit => "list",
+            Self::Certificates => "certificate",
+            Self::Defenders => "shield",
+            Self::Deploy => "download",
+            Self::Overview => "gauge",
+            Self::Settings => "sliders",
+        }
+    }
+}
+
+/// What everybody should know now.
+fn banners(state: &AppState) -> Vec<Banner> {
+    let now = OffsetDateTime::now_utc();
+    let channels = [(Channel::ConsoleHttps, &state.https), (Channel::ConsoleDefender, &state.defender)];
+    channels.into_iter().filter_map(|(channel, tls)| about(channel, tls, now)).collect()
+}
+
+fn about(channel: Channel, tls: &Subscriber<ServerConfig>, now: OffsetDateTime) -> Option<Banner> {
+    let name = words::channel(channel);
+    let (tone, text) = if tls.current().material.leaf().not_after <= now {
+        (Tone::Bad, format!("The certificate of {name} has expired: those who connect will be refused."))
+    } else if tls.last_error().is_some() {
+        (Tone::Warn, format!("The newest files for {name} were refused. What ran before goes on."))
+    } else {
+        return None;
+    };
+    let link = format!("/certificates#{}", channel.id());
+    Some(Banner { tone, text, link: Some((link, "See why and how to mend it".to_owned())) })
+}
