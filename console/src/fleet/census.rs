@@ -20,7 +20,7 @@ impl Census {
     pub(super) fn of(registry: &Registry) -> Self {
         let mut counts: HashMap<&str, (usize, usize)> = HashMap::new();
         for entry in registry.live() {
-            let count = counts.entry(&entry.record.defender.version).or_default();
+            let count = counts.entry(&entry.row.record.defender.version).or_default();
             match entry.session {
                 Some(_) => count.0 += 1,
                 None => count.1 += 1,

@@ -3,12 +3,15 @@
 //! A session of a silent Defender must cost as little as possible, so this is two atomics and a wake-up
 //! instead of a channel.
 
-use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use protocol::Close;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
+
+use super::row::Presence;
 
 /// One live session, as others see it.
 #[derive(Debug)]
@@ -20,8 +23,8 @@ pub struct SessionHandle {
     stored: AtomicU64,
     /// The close code that somebody asked for; 0 while nobody did.
     close: AtomicU16,
-    /// When the peer was last heard, in seconds since 1970.
-    heard: AtomicI64,
+    /// When the peer was last heard; shared with what lists show.
+    presence: Arc<Presence>,
     wake: Notify,
 }
 
@@ -36,12 +39,16 @@ impl SessionHandle {
     /// A session that starts with `stored` reports on disk.
     #[must_use]
     pub fn new(defender: Uuid, number: u64, stored: u64, now: OffsetDateTime) -> Self {
+        Self::with(Arc::new(Presence::new(now)), defender, number, stored)
+    }
+
+    pub(super) fn with(presence: Arc<Presence>, defender: Uuid, number: u64, stored: u64) -> Self {
         Self {
             defender,
             number,
             stored: AtomicU64::new(stored),
             close: AtomicU16::new(0),
-            heard: AtomicI64::new(now.unix_timestamp()),
+            presence,
             wake: Notify::new(),
         }
     }
@@ -60,14 +67,13 @@ impl SessionHandle {
 
     /// Notes that the peer was heard.
     pub fn hear(&self, now: OffsetDateTime) {
-        self.heard.store(now.unix_timestamp(), Ordering::Relaxed);
+        self.presence.hear(now);
     }
 
     /// When the peer was last heard, to the second.
     #[must_use]
     pub fn heard(&self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp(self.heard.load(Ordering::Relaxed))
-            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+        self.presence.heard()
     }
 
     /// Notes that every report up to `seq` is on disk.

@@ -2,6 +2,9 @@
 //!
 //! ```text
 //! registry.rs   pure state: who is here, since when; the newest connection wins
+//! row.rs        one Defender as lists see it
+//! index.rs      all Defenders in the orders that lists ask for
+//! query.rs      which Defenders a list shows, in what order
 //! handle.rs     what the rest of the Console can say to one live session
 //! event.rs      FleetEvent: numbered, kept for late readers
 //! census.rs     how many there are, by version and state
@@ -14,13 +17,19 @@
 mod census;
 mod event;
 mod handle;
+mod index;
+mod query;
 mod registry;
+mod row;
 mod view;
 
 pub use census::Census;
 pub use event::{EventKind, EventStream, FleetEvent};
 pub use handle::{Order, SessionHandle};
+pub use index::{Facet, Facets};
+pub use query::{Found, Order as ListOrder, Query, Sort};
 pub use registry::{Arrival, Record};
+pub use row::{Row, source_name};
 pub use view::DefenderView;
 
 use std::net::IpAddr;
@@ -37,6 +46,7 @@ use crate::store::audits::{Action, Actor, Deed};
 use crate::store::fleet::Decommission;
 use crate::store::writer::{Writer, WriterGone};
 use event::Events;
+use index::Index;
 use registry::Registry;
 
 /// The fleet. Clones share it.
@@ -49,6 +59,8 @@ pub struct Fleet {
 struct Inner {
     /// State and events change together, so that every reader sees events in the order of the changes.
     state: Mutex<State>,
+    /// Taken before `state` where both are.
+    index: Mutex<Index>,
     writer: Writer,
 }
 
@@ -62,8 +74,10 @@ impl Fleet {
     /// A fleet as the store knows it, nobody connected yet.
     #[must_use]
     pub fn new(records: Vec<Record>, writer: Writer) -> Self {
-        let state = State { registry: Registry::new(records), events: Events::default() };
-        Self { inner: Arc::new(Inner { state: Mutex::new(state), writer }) }
+        let registry = Registry::new(records);
+        let index = Mutex::new(Index::new(&registry));
+        let state = Mutex::new(State { registry, events: Events::default() });
+        Self { inner: Arc::new(Inner { state, index, writer }) }
     }
 
     /// Takes in a Defender that said `hello`. An older connection of it no longer counts; the caller closes it with
@@ -79,7 +93,7 @@ impl Fleet {
         }
         drop(state);
         if arrival.is_news {
-            self.inner.writer.hello(arrival.record.clone());
+            self.inner.writer.hello(arrival.row.record.clone());
         }
         Ok(arrival)
     }
@@ -87,11 +101,10 @@ impl Fleet {
     /// Notes that a session has ended; does nothing when a newer one has taken its place.
     pub fn leave(&self, session: &SessionHandle, cause: &str, now: OffsetDateTime) {
         let mut state = self.state();
-        let Some(record) = state.registry.leave(session) else { return };
-        let last_seen = record.last_seen;
-        state.events.publish(now, EventKind::disconnected(&record, cause));
+        let Some(row) = state.registry.leave(session) else { return };
+        state.events.publish(now, EventKind::disconnected(&row.record, cause));
         drop(state);
-        self.inner.writer.seen(session.defender(), last_seen);
+        self.inner.writer.seen(session.defender(), row.last_seen());
     }
 
     /// Keeps when each connected Defender was last heard, so that it is known after a crash too.
@@ -131,8 +144,8 @@ impl Fleet {
         };
         self.inner.writer.decommission(Decommission { id, at: now, deed }).await?;
         let mut state = self.state();
-        let Some((record, session)) = state.registry.decommission(id, now) else { return Ok(false) };
-        state.events.publish(now, EventKind::decommissioned(&record));
+        let Some((row, session)) = state.registry.decommission(id, now) else { return Ok(false) };
+        state.events.publish(now, EventKind::decommissioned(&row.record));
         drop(state);
         if let Some(session) = session {
             session.order(Order::Close(Close::Decommissioned));
@@ -145,16 +158,29 @@ impl Fleet {
         self.state().events.publish(now, event);
     }
 
-    /// All Defenders that are not decommissioned, in no order.
+    /// The Defenders that are not decommissioned, as `query` asks for them.
     #[must_use]
-    pub fn snapshot(&self) -> Vec<DefenderView> {
-        self.state().registry.live().map(DefenderView::from).collect()
+    pub fn query(&self, query: &Query) -> Found {
+        let ordered = self.index().ordered(query.sort);
+        query.run(&ordered)
+    }
+
+    /// What the filters of a list of Defenders can be set to.
+    #[must_use]
+    pub fn facets(&self) -> Arc<Facets> {
+        self.index().facets()
     }
 
     /// One Defender; `None` when it is unknown or decommissioned.
     #[must_use]
     pub fn get(&self, id: Uuid) -> Option<DefenderView> {
-        self.state().registry.get(id).map(DefenderView::from)
+        self.state().registry.get(id).map(|entry| DefenderView::from(&*entry.row))
+    }
+
+    /// How many there are that are not decommissioned.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        self.index().len()
     }
 
     /// How many are connected.
@@ -179,6 +205,19 @@ impl Fleet {
     #[must_use]
     pub fn events_since(&self, last: Option<u64>) -> EventStream {
         self.state().events.since(last)
+    }
+
+    /// The index, up to date with every change that was made before this call.
+    fn index(&self) -> MutexGuard<'_, Index> {
+        let mut index = self.inner.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = {
+            let mut state = self.state();
+            (state.registry.revision() != index.revision()).then(|| state.registry.take_news())
+        };
+        if let Some(news) = news {
+            index.refresh(&news);
+        }
+        index
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,7 +1,7 @@
 //! Pure state of the fleet: who is known, who is here, and that the newest connection of a Defender wins.
 //! No clock, no I/O.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::handle::SessionHandle;
+use super::index::News;
+use super::row::{Presence, Row};
 
 /// What is known of one Defender, as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +41,7 @@ pub struct Arrival {
     /// The session that the new one takes the place of.
     pub superseded: Option<Arc<SessionHandle>>,
     /// What is known of it from now on.
-    pub record: Record,
+    pub row: Arc<Row>,
     /// Whether that says more than what was known before, but for the time.
     pub is_news: bool,
 }
@@ -50,20 +52,26 @@ pub(super) struct Registry {
     entries: HashMap<Uuid, Entry>,
     sessions_so_far: u64,
     connected: usize,
+    /// Rises whenever a list of Defenders would show others, or other facts of them.
+    revision: u64,
+    /// Rows that no index has seen yet.
+    news: Vec<Arc<Row>>,
 }
 
 /// One known Defender.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) record: Record,
+    pub(super) row: Arc<Row>,
     pub(super) session: Option<Arc<SessionHandle>>,
+    /// The highest report number on disk when its last session ended.
+    last_seq: u64,
+    decommissioned_at: Option<OffsetDateTime>,
 }
 
 impl Registry {
     pub(super) fn new(records: Vec<Record>) -> Self {
-        let entries =
-            records.into_iter().map(|record| (record.defender.id, Entry { record, session: None })).collect();
-        Self { entries, sessions_so_far: 0, connected: 0 }
+        let entries = records.into_iter().map(|record| (record.defender.id, Entry::new(record))).collect();
+        Self { entries, ..Self::default() }
     }
 
     pub(super) fn arrive(
@@ -73,67 +81,69 @@ impl Registry {
         now: OffsetDateTime,
     ) -> Result<Arrival, Close> {
         let id = hello.defender.id;
-        let known = self.entries.remove(&id);
-        if let Some(entry) = known.as_ref().filter(|entry| entry.record.decommissioned_at.is_some()) {
-            let entry = Entry { record: entry.record.clone(), session: None };
-            self.entries.insert(id, entry);
-            return Err(Close::Decommissioned);
-        }
-        let new = Record {
-            defender: hello.defender.clone(),
-            certificate: hello.certificate.clone(),
-            address,
-            first_seen: now,
-            last_seen: now,
-            last_seq: 0,
-            decommissioned_at: None,
-        };
-        let (record, superseded, is_news) = match known {
-            Some(Entry { record: old, session }) => {
-                let stored = session.as_ref().map_or(0, |session| session.stored());
-                let record = Record { first_seen: old.first_seen, last_seq: old.last_seq.max(stored), ..new };
-                let is_news = record.defender != old.defender
-                    || record.certificate != old.certificate
-                    || record.address != old.address;
-                (record, session, is_news)
+        let number = self.sessions_so_far + 1;
+        let (entry, is_news) = match self.entries.entry(id) {
+            hash_map::Entry::Occupied(known) if known.get().decommissioned_at.is_some() => {
+                return Err(Close::Decommissioned);
             }
-            None => (new, None, true),
+            hash_map::Entry::Occupied(known) => {
+                let entry = known.into_mut();
+                let is_news = entry.learn(hello, address, now);
+                (entry, is_news)
+            }
+            hash_map::Entry::Vacant(place) => {
+                (place.insert(Entry::new(Record::of(hello, address, now))), true)
+            }
         };
-        self.sessions_so_far += 1;
+        self.sessions_so_far = number;
+        let superseded = entry.session.take();
+        if let Some(session) = &superseded {
+            entry.last_seq = entry.last_seq.max(session.stored());
+        }
+        let presence = Arc::clone(entry.row.presence());
+        presence.hear(now);
+        presence.set_connected(true);
+        let session = Arc::new(SessionHandle::with(presence, id, number, entry.last_seq));
+        entry.session = Some(Arc::clone(&session));
+        let row = Arc::clone(&entry.row);
         self.connected += usize::from(superseded.is_none());
-        let session = Arc::new(SessionHandle::new(id, self.sessions_so_far, record.last_seq, now));
-        self.entries.insert(id, Entry { record: record.clone(), session: Some(Arc::clone(&session)) });
-        Ok(Arrival { session, superseded, record, is_news })
+        if is_news {
+            self.note(Arc::clone(&row));
+        }
+        Ok(Arrival { session, superseded, row, is_news })
     }
 
-    /// The record of the Defender that is gone now; `None` when another session has taken over.
-    pub(super) fn leave(&mut self, session: &SessionHandle) -> Option<Record> {
+    /// The Defender that is gone now; `None` when another session has taken over.
+    pub(super) fn leave(&mut self, session: &SessionHandle) -> Option<Arc<Row>> {
         let entry = self.entries.get_mut(&session.defender())?;
         if entry.session.as_ref()?.number() != session.number() {
             return None;
         }
         entry.session = None;
+        entry.row.presence().set_connected(false);
+        entry.last_seq = entry.last_seq.max(session.stored());
         self.connected -= 1;
-        entry.record.last_seen = session.heard();
-        entry.record.last_seq = entry.record.last_seq.max(session.stored());
-        Some(entry.record.clone())
+        Some(Arc::clone(&entry.row))
     }
 
-    /// The record, and the session to close.
+    /// The Defender, and the session to close.
     pub(super) fn decommission(
         &mut self,
         id: Uuid,
         now: OffsetDateTime,
-    ) -> Option<(Record, Option<Arc<SessionHandle>>)> {
-        let entry = self.entries.get_mut(&id).filter(|entry| entry.record.decommissioned_at.is_none())?;
-        entry.record.decommissioned_at = Some(now);
+    ) -> Option<(Arc<Row>, Option<Arc<SessionHandle>>)> {
+        let entry = self.entries.get_mut(&id).filter(|entry| entry.decommissioned_at.is_none())?;
+        entry.decommissioned_at = Some(now);
+        entry.row.retire();
+        entry.row.presence().set_connected(false);
         let session = entry.session.take();
         self.connected -= usize::from(session.is_some());
-        Some((entry.record.clone(), session))
+        self.revision += 1;
+        Some((Arc::clone(&entry.row), session))
     }
 
     pub(super) fn live(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values().filter(|entry| entry.record.decommissioned_at.is_none())
+        self.entries.values().filter(|entry| entry.decommissioned_at.is_none())
     }
 
     pub(super) fn sessions(&self) -> impl Iterator<Item = &SessionHandle> {
@@ -141,7 +151,7 @@ impl Registry {
     }
 
     pub(super) fn get(&self, id: Uuid) -> Option<&Entry> {
-        self.entries.get(&id).filter(|entry| entry.record.decommissioned_at.is_none())
+        self.entries.get(&id).filter(|entry| entry.decommissioned_at.is_none())
     }
 
     pub(super) fn sessions_so_far(&self) -> u64 {
@@ -150,6 +160,59 @@ impl Registry {
 
     pub(super) fn connected(&self) -> usize {
         self.connected
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// What an index has not seen yet; the next call has what came after.
+    pub(super) fn take_news(&mut self) -> News {
+        News { revision: self.revision, rows: std::mem::take(&mut self.news) }
+    }
+
+    fn note(&mut self, row: Arc<Row>) {
+        self.revision += 1;
+        // While nobody reads lists, no more is kept than there are Defenders.
+        if self.news.len() > 2 * self.entries.len() {
+            self.news.retain(|row| !row.is_retired());
+        }
+        self.news.push(row);
+    }
+}
+
+impl Record {
+    fn of(hello: &Hello, address: IpAddr, now: OffsetDateTime) -> Self {
+        Self {
+            defender: hello.defender.clone(),
+            certificate: hello.certificate.clone(),
+            address,
+            first_seen: now,
+            last_seen: now,
+            last_seq: 0,
+            decommissioned_at: None,
+        }
+    }
+}
+
+impl Entry {
+    fn new(record: Record) -> Self {
+        let (last_seq, decommissioned_at) = (record.last_seq, record.decommissioned_at);
+        let presence = Arc::new(Presence::new(record.last_seen));
+        Self { row: Arc::new(Row::new(record, presence)), session: None, last_seq, decommissioned_at }
+    }
+
+    /// Whether the Defender says of itself what it did not say before.
+    fn learn(&mut self, hello: &Hello, address: IpAddr, now: OffsetDateTime) -> bool {
+        let old = &self.row.record;
+        if hello.defender == old.defender && hello.certificate == old.certificate && address == old.address {
+            return false;
+        }
+        let record =
+            Record { first_seen: old.first_seen, last_seq: self.last_seq, ..Record::of(hello, address, now) };
+        self.row.retire();
+        self.row = Arc::new(Row::new(record, Arc::clone(self.row.presence())));
+        true
     }
 }
 

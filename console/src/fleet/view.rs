@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 use uuid::Uuid;
 
-use super::registry::Entry;
+use super::row::Row;
 
 /// One Defender.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -49,20 +49,20 @@ fn certificate() -> Object {
         .build()
 }
 
-impl From<&Entry> for DefenderView {
-    fn from(entry: &Entry) -> Self {
-        let Entry { record, session } = entry;
+impl From<&Row> for DefenderView {
+    fn from(row: &Row) -> Self {
+        let defender = &row.record.defender;
         Self {
-            id: record.defender.id,
-            hostname: record.defender.hostname.clone(),
-            version: record.defender.version.clone(),
-            connected: session.is_some(),
-            last_seen: session.as_ref().map_or(record.last_seen, |session| session.heard()),
-            address: record.address.to_canonical().to_string(),
-            os: record.defender.os.clone(),
-            kernel: record.defender.kernel.clone(),
-            arch: record.defender.arch.clone(),
-            certificate: record.certificate.clone(),
+            id: defender.id,
+            hostname: defender.hostname.clone(),
+            version: defender.version.clone(),
+            connected: row.is_connected(),
+            last_seen: row.last_seen(),
+            address: row.address(),
+            os: defender.os.clone(),
+            kernel: defender.kernel.clone(),
+            arch: defender.arch.clone(),
+            certificate: row.record.certificate.clone(),
         }
     }
 }

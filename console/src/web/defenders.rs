@@ -1,4 +1,4 @@
-//! Defenders: list, one, decommission, install bundle.
+//! One Defender: facts, decommission; the install bundle for a new one. Lists are in `roster.rs`.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,30 +7,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::AppState;
 use super::auth::{AdministratorOrOperator, AnyUser};
 use super::error::ApiError;
-use super::input::{Id, Listed, Page, Parameters};
+use super::input::{Id, Parameters};
 use crate::config::dial_host;
 use crate::fleet::DefenderView;
 use crate::store::audits::{Action, Deed};
-
-/// Parameters of the lists.
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Filter {
-    /// Only those that are connected, or only those that are not.
-    connected: Option<bool>,
-    /// Only those whose host name, address or id contains this text, in upper or lower case.
-    search: Option<String>,
-    /// How many items to pass over.
-    offset: Option<usize>,
-    /// How many items to answer with, 50 unless told.
-    #[param(maximum = 1000)]
-    limit: Option<usize>,
-}
 
 /// Parameters of `install-bundle`.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -39,6 +24,17 @@ pub(super) struct Filter {
 pub(super) struct BundleFor {
     /// Name or address that the Defender reaches the Console by, `HOST` or `HOST:PORT`.
     consoleaddr: String,
+}
+
+/// What a Defender last reported of its host.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct HostReport {
+    /// When the Console got it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) received_at: OffsetDateTime,
+    /// As the Defender sent it.
+    #[schema(value_type = Object)]
+    pub(super) report: Value,
 }
 
 /// The answer of `install-bundle`.
@@ -51,53 +47,16 @@ pub(super) struct InstallBundle {
     ws_address: String,
 }
 
-impl Filter {
-    fn page(&self) -> Result<Page, ApiError> {
-        Page::parse(self.offset, self.limit)
+impl HostReport {
+    /// The newest of one Defender; `None` when it has sent none.
+    pub(super) async fn newest(state: &AppState, id: Uuid) -> Result<Option<Self>, ApiError> {
+        let newest = state.store.newest_report(id, "host").await?;
+        Ok(newest.map(|(report, received_at)| Self {
+            received_at,
+            // It was JSON when it came.
+            report: serde_json::from_str(&report).unwrap_or_default(),
+        }))
     }
-
-    fn of(&self, mut defenders: Vec<DefenderView>) -> Vec<DefenderView> {
-        let search = self.search.as_deref().unwrap_or_default().to_lowercase();
-        defenders.retain(|defender| {
-            self.connected.is_none_or(|connected| connected == defender.connected)
-                && (search.is_empty()
-                    || defender.hostname.to_lowercase().contains(&search)
-                    || defender.address.contains(&search)
-                    || defender.id.to_string().contains(&search))
-        });
-        defenders
-    }
-}
-
-/// Lists Defenders by host name.
-#[utoipa::path(get, path = "/defenders", tag = "defenders", params(Filter),
-    responses((status = 200, description = "A page of them", body = Vec<DefenderView>,
-        headers(("Total-Count" = u64, description = "How many there are in all")))))]
-pub(super) async fn list(
-    _: AnyUser,
-    Parameters(filter): Parameters<Filter>,
-    State(state): State<AppState>,
-) -> Result<Listed<DefenderView>, ApiError> {
-    let page = filter.page()?;
-    let defenders = filter.of(state.fleet.snapshot());
-    Ok(page.of(defenders, |a, b| (&a.hostname, a.id).cmp(&(&b.hostname, b.id))))
-}
-
-/// Lists host names of Defenders, each once.
-#[utoipa::path(get, path = "/defenders/names", tag = "defenders", params(Filter),
-    responses((status = 200, description = "A page of them", body = Vec<String>,
-        headers(("Total-Count" = u64, description = "How many there are in all")))))]
-pub(super) async fn names(
-    _: AnyUser,
-    Parameters(filter): Parameters<Filter>,
-    State(state): State<AppState>,
-) -> Result<Listed<String>, ApiError> {
-    let page = filter.page()?;
-    let defenders = filter.of(state.fleet.snapshot());
-    let mut names: Vec<String> = defenders.into_iter().map(|defender| defender.hostname).collect();
-    names.sort_unstable();
-    names.dedup();
-    Ok(page.of(names, Ord::cmp))
 }
 
 /// Shows one Defender.
@@ -110,6 +69,19 @@ pub(super) async fn one(
     State(state): State<AppState>,
 ) -> Result<Json<DefenderView>, ApiError> {
     state.fleet.get(id).map(Json).ok_or(UNKNOWN)
+}
+
+/// Shows the newest host report of a Defender: facts of the host, and the state of its custom directory.
+#[utoipa::path(get, path = "/defenders/{id}/host", tag = "defenders", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, description = "The report, and when it came", body = HostReport),
+        (status = 404, description = "No such Defender, decommissioned, or it has sent none yet")))]
+pub(super) async fn host(
+    _: AnyUser,
+    Id(id): Id,
+    State(state): State<AppState>,
+) -> Result<Json<HostReport>, ApiError> {
+    state.fleet.get(id).ok_or(UNKNOWN)?;
+    Ok(Json(HostReport::newest(&state, id).await?.ok_or(NO_REPORT)?))
 }
 
 /// Decommissions a Defender, for administrators and operators: closes its connection and refuses it from then on.
@@ -168,6 +140,10 @@ fn address(text: &str) -> Option<(String, Option<u16>)> {
     let port = port.parse().ok().filter(|port| is_number && *port > 0)?;
     Some((dial_host(host)?, Some(port)))
 }
+
+const NO_REPORT: ApiError = ApiError::NotFound(
+    "this Defender has sent no report of its host yet; it does so within seconds of its first connection",
+);
 
 const UNKNOWN: ApiError = ApiError::NotFound("no Defender has this id, or it was decommissioned");
 

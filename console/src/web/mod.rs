@@ -6,10 +6,13 @@
 //! drain.rs          one connection from its first request to its end
 //! auth.rs           who may call what
 //! error.rs          ApiError -> problem+json
+//! csv.rs            lists as CSV
 //! input.rs          bodies, parameters and pages of lists, judged
 //! openapi.rs        the description of the API
 //! admission.rs      heads that no handler sees; bodies that nobody read
 //! guard.rs          headers of every answer; a panic is a 500
+//! roster.rs         lists of Defenders
+//! bulk.rs           one call for many Defenders
 //! audits.rs  certificates.rs  defenders.rs  events.rs  metrics.rs  session.rs  settings.rs  users.rs
 //! pages/            what people see in a browser
 //! assets.rs         style, scripts and icons of the pages
@@ -36,7 +39,9 @@ mod admission;
 mod assets;
 mod audits;
 mod auth;
+mod bulk;
 mod certificates;
+mod csv;
 mod defenders;
 mod drain;
 mod error;
@@ -47,6 +52,7 @@ pub mod listener;
 mod metrics;
 mod openapi;
 mod pages;
+mod roster;
 mod session;
 mod settings;
 mod users;
@@ -103,9 +109,12 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("authenticate", post(session::authenticate)),
         ("users", get(users::list).post(users::add)),
         ("users/{username}", put(users::change).delete(users::remove)),
-        ("defenders", get(defenders::list)),
-        ("defenders/names", get(defenders::names)),
+        ("defenders", get(roster::list)),
+        ("defenders/names", get(roster::names)),
+        ("defenders/facets", get(roster::facets)),
         ("defenders/install-bundle", get(defenders::install_bundle)),
+        ("defenders/decommission", post(bulk::decommission)),
+        ("defenders/{id}/host", get(defenders::host)),
         ("defenders/{id}", get(defenders::one).delete(defenders::decommission)),
         ("certs/ca.pem", get(certificates::ca)),
         ("certificates", get(certificates::list)),

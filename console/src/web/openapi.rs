@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::error::Problem;
-use super::{audits, certificates, defenders, events, metrics, session, settings, users};
+use super::{audits, bulk, certificates, defenders, events, metrics, roster, session, settings, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -20,16 +20,19 @@ use super::{audits, certificates, defenders, events, metrics, session, settings,
     security(("bearer" = []), ("basic" = [])),
     paths(
         audits::list,
+        bulk::decommission,
         certificates::ca,
         certificates::list,
         defenders::decommission,
+        defenders::host,
         defenders::install_bundle,
-        defenders::list,
-        defenders::names,
         defenders::one,
         description,
         events::stream,
         metrics::page,
+        roster::facets,
+        roster::list,
+        roster::names,
         session::authenticate,
         session::ping,
         session::sign_up,

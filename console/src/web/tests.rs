@@ -25,6 +25,7 @@ use crate::store::writer::Writer;
 mod audits;
 mod metrics;
 mod openapi;
+mod roster;
 mod settings;
 mod users;
 

@@ -61,10 +61,10 @@ fn a_new_connection_goes_on_where_the_reports_on_disk_end() {
 fn a_decommissioned_defender_is_refused_and_no_longer_listed() {
     let mut registry = Registry::default();
     let arrival = arrive(&mut registry, 1);
-    let id = arrival.record.defender.id;
+    let id = arrival.row.record.defender.id;
     let now = OffsetDateTime::UNIX_EPOCH + Duration::DAY;
-    let (record, session) = registry.decommission(id, now).expect("known");
-    assert_eq!(record.decommissioned_at, Some(now));
+    let (row, session) = registry.decommission(id, now).expect("known");
+    assert!(!row.is_connected());
     assert_eq!(session.map(|session| session.number()), Some(arrival.session.number()));
     assert!(registry.decommission(id, now).is_none());
     assert!(registry.get(id).is_none() && registry.live().next().is_none());
@@ -112,5 +112,5 @@ fn a_defender_that_says_nothing_new_is_no_news_for_the_store() {
     let later = OffsetDateTime::UNIX_EPOCH + Duration::DAY;
     let arrival = registry.arrive(&upgraded, ADDRESS, later).expect("welcome");
     assert!(arrival.is_news);
-    assert_eq!(arrival.record.first_seen, OffsetDateTime::UNIX_EPOCH);
+    assert_eq!(arrival.row.record.first_seen, OffsetDateTime::UNIX_EPOCH);
 }
