@@ -36,7 +36,7 @@ fn serve(config: Config) -> ExitCode {
         }
         Err(error) => Err(error.into()),
     };
-    match ended {
+    let code = match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             match error.downcast_ref() {
@@ -47,7 +47,9 @@ fn serve(config: Config) -> ExitCode {
             }
             ExitCode::FAILURE
         }
-    }
+    };
+    logging::flush();
+    code
 }
 
 /// The exit status of wrong usage.

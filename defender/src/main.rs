@@ -27,6 +27,7 @@ fn run(args: RunArgs, bundle: Option<BundleText>) -> ExitCode {
         Ok(runtime) => {
             let code = runtime.block_on(start(args, bundle));
             runtime.shutdown_background();
+            logging::flush();
             code
         }
         Err(error) => {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! logging.rs      the contract's log lines (section 3)
+//! stderr.rs       lines written in batches
 //! signal.rs       SIGTERM and SIGINT -> a shutdown token
 //! tasks.rs        named tasks, one owner, drain with a deadline
 //! backoff.rs      delays between attempts, pure
@@ -18,6 +19,7 @@ pub mod instance;
 pub mod logging;
 pub mod random;
 pub mod signal;
+mod stderr;
 pub mod tasks;
 
 pub use backoff::Backoff;

@@ -24,6 +24,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::stderr::{self, Batches};
+
 /// Target of the events that render as `CRIT`: `tracing::error!(target: logging::CRIT, …)`.
 pub const CRIT: &str = "crit";
 
@@ -90,10 +92,17 @@ pub fn start(level: LogLevel, format: LogFormat, ours: &[&str]) {
         .with_targets(targets)
         .with_target("notify", level.min(LevelFilter::ERROR))
         .with_default(level.min(LevelFilter::WARN));
-    let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(Lines(format))
+        .with_writer(stderr::Lines(Batches::shared()));
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     // A panic is one line like everything else; which task it ended, `tasks.rs` says.
     std::panic::set_hook(Box::new(|panic| tracing::error!(target: "lifecycle", "Internal error: {panic}")));
+}
+
+/// Writes out every line that was logged so far. The last thing that a program does; errors need it not.
+pub fn flush() {
+    Batches::shared().flush();
 }
 
 /// Renders events.
