@@ -9,7 +9,7 @@ use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig};
 
 use crate::error::CertError;
 use crate::material::Material;
@@ -48,6 +48,7 @@ pub fn console_defender(material: &Material) -> Result<ServerConfig, CertError> 
         .with_cert_resolver(identity(material));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    config.ignore_client_order = true;
     Ok(config)
 }
 
@@ -66,14 +67,17 @@ pub fn defender_client(material: &Material) -> Result<ClientConfig, CertError> {
     Ok(config)
 }
 
-/// The one provider: aws-lc-rs, with the key exchanges that we offer, the best first. The hybrid one keeps recorded
-/// traffic safe from a future quantum computer.
+/// The one provider: aws-lc-rs, with the key exchanges and cipher suites that we offer, the best first. The hybrid
+/// exchange keeps recorded traffic safe from a future quantum computer. AES-128 comes before AES-256 because of its
+/// SHA-256, which processors have instructions for: SHA-384 alone was 7 % of what a Defender's handshake costs.
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(CryptoProvider {
-        kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
-        ..aws_lc_rs::default_provider()
-    })
+    let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups =
+        vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
+    // Stable: the others keep their order.
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    Arc::new(provider)
 }
 
 /// Chain and key. Not through `with_single_cert`: it refuses X.509 version 1, and [`Material`] has proved already
