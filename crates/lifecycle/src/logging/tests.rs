@@ -76,3 +76,15 @@ fn a_json_line_is_one_object_with_the_same_content() {
     assert_eq!(object["host"], "a\nb");
     assert!(object["time"].as_str().is_some_and(|time| time.ends_with('Z')));
 }
+
+#[test]
+fn a_time_is_written_in_full_with_milliseconds() {
+    for (time, expected) in [
+        (time::macros::datetime!(2026-11-22 17:37:46.645_999 UTC), "2026-11-22T17:37:46.645"),
+        (time::macros::datetime!(2030-01-02 03:04:05 UTC), "2030-01-02T03:04:05.000"),
+    ] {
+        let mut line = String::new();
+        push_timestamp(&mut line, time);
+        assert_eq!(line, expected);
+    }
+}
