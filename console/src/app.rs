@@ -104,6 +104,7 @@ impl Opened {
             https: channels.https.clone(),
             metrics: metrics.clone(),
             names: names.clone(),
+            public_url: config.public_url.clone(),
             ready: ready.clone(),
             store: store.clone(),
         };

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::known::Known;
 use super::password::{self, Passwords};
+use super::sessions::Limits;
 use super::throttle::Throttle;
 use super::trail::Trail;
 use super::{Access, Inner, LANES, PasswordError};
@@ -83,6 +84,7 @@ impl Access {
                 }
             }
         }
+        let limits = Limits::open(&store).await?;
         Ok(Self(Arc::new(Inner {
             store,
             passwords,
@@ -93,6 +95,8 @@ impl Access {
             lanes: [const { Mutex::const_new(()) }; LANES],
             lane_of: std::hash::RandomState::new(),
             users_changed: watch::Sender::new(()),
+            endings: watch::Sender::new(()),
+            limits: StdMutex::new(limits),
         })))
     }
 

@@ -1,4 +1,4 @@
-//! Who is calling: users with passwords, bearer tokens, the first administrator. What a caller may do is in
+//! Who is calling: users with passwords, bearer tokens, sessions, access keys, the first administrator. What a caller may do is in
 //! `web/auth.rs`.
 //!
 //! ```text
@@ -8,6 +8,8 @@
 //! known.rs      Basic credentials verified a moment ago
 //! first.rs      the first administrator: password file, or setup token
 //! users.rs      users added, changed and removed
+//! sessions.rs   the web UI's sessions
+//! keys.rs       named access keys of programs
 //! ```
 
 use std::hash::BuildHasher as _;
@@ -22,6 +24,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, watch};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::store::audits::{Action, Actor, Deed};
@@ -29,18 +32,23 @@ use crate::store::users::{First, Role, User};
 use crate::store::{Store, StoreError};
 
 pub use first::FirstAdministratorError;
+pub use keys::NewKeyError;
 pub use password::PasswordError;
-pub use users::ManageError;
+pub use sessions::{Browser, LimitsError, Presence, SessionLimits};
+pub use users::{ManageError, OwnPasswordError};
 
 use first::SetupToken;
 use known::Known;
 use password::Passwords;
+use sessions::Limits;
 use throttle::{Key, Throttle};
 use trail::Trail;
 
 mod first;
+mod keys;
 mod known;
 mod password;
+mod sessions;
 mod throttle;
 mod trail;
 mod users;
@@ -61,6 +69,9 @@ struct Inner {
     lane_of: std::hash::RandomState,
     /// Told of each change and removal.
     users_changed: watch::Sender<()>,
+    /// Told of each session and access key that somebody ends.
+    endings: watch::Sender<()>,
+    limits: StdMutex<Limits>,
 }
 
 /// A user who has proved to be one.
@@ -68,8 +79,23 @@ struct Inner {
 pub struct Caller {
     /// The name.
     pub username: String,
-    /// What the user may do.
+    /// What the caller may do.
     pub role: Role,
+    /// What the caller has shown.
+    pub by: Credential,
+}
+
+/// What proves who is calling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// An access key, by its name.
+    Key(String),
+    /// The password.
+    Password,
+    /// A session of the web UI.
+    Session(Uuid),
+    /// A bearer token.
+    Token,
 }
 
 /// Why a password or token was not taken.
@@ -220,7 +246,7 @@ impl Access {
         address: IpAddr,
     ) -> Result<Token, SignInError> {
         let user = self.sign_in(username, password, address).await?;
-        let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(lifecycle::random::bytes::<32>()));
+        let token = sessions::new_token();
         let now = OffsetDateTime::now_utc();
         let actor = Actor::new(&user.username, address);
         match self.0.store.add_token(&sha256(&token), &user, &actor, now, now + TOKEN_LIFE).await? {
@@ -229,13 +255,16 @@ impl Access {
         }
     }
 
-    /// The user whom a token stands for.
+    /// The user whom a bearer token stands for, or the program whose access key it is.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn by_token(&self, token: &str) -> Result<Option<Caller>, StoreError> {
+    pub async fn by_token(&self, token: &str, address: IpAddr) -> Result<Option<Caller>, StoreError> {
+        if Self::is_key(token) {
+            return self.by_key(token, address).await;
+        }
         let found = self.0.store.token(&sha256(token), OffsetDateTime::now_utc()).await?;
-        Ok(found.map(|(username, role)| Caller { username, role }))
+        Ok(found.map(|(username, role)| Caller { username, role, by: Credential::Token }))
     }
 
     async fn note_user(&self, username: &str, address: IpAddr) -> Result<(), StoreError> {
@@ -260,7 +289,20 @@ impl Access {
 
 impl From<User> for Caller {
     fn from(user: User) -> Self {
-        Self { username: user.username, role: user.role }
+        Self { username: user.username, role: user.role, by: Credential::Password }
+    }
+}
+
+impl Caller {
+    /// The caller as the audit log names it, at `address`: `user`, or `user/key` for a program.
+    #[must_use]
+    pub fn actor(&self, address: IpAddr) -> Actor {
+        match &self.by {
+            Credential::Key(name) => Actor::new(&format!("{}/{name}", self.username), address),
+            Credential::Password | Credential::Session(_) | Credential::Token => {
+                Actor::new(&self.username, address)
+            }
+        }
     }
 }
 

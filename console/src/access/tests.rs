@@ -27,7 +27,10 @@ async fn the_password_file_makes_the_first_administrator_without_its_line_end() 
         let (access, _dir) = with_password(text).await;
         let access = access.expect("a good file");
         let caller = access.by_password("admin", "correct horse", HERE).await.expect("right");
-        assert_eq!(caller, Caller { username: "admin".to_owned(), role: Role::Administrator });
+        assert_eq!(
+            caller,
+            Caller { username: "admin".to_owned(), role: Role::Administrator, by: Credential::Password }
+        );
         assert!(matches!(access.sign_up("eve", "password", "", HERE).await, Err(SignUpError::TooLate)));
     }
 }
@@ -73,9 +76,9 @@ async fn tokens_stand_for_their_user_and_only_their_digest_is_stored() {
     let access = access.expect("opens");
     let token = access.authenticate("admin", "correct horse", HERE).await.expect("right");
     assert_eq!(token.reveal().len(), 43, "256 bits");
-    let caller = access.by_token(token.reveal()).await.expect("works").expect("known");
+    let caller = access.by_token(token.reveal(), HERE).await.expect("works").expect("known");
     assert_eq!(caller.username, "admin");
-    assert!(access.by_token("other").await.expect("works").is_none());
+    assert!(access.by_token("other", HERE).await.expect("works").is_none());
     access.0.store.close().await;
     let database = std::fs::read(dir.path().join("console.db")).expect("readable");
     for secret in [token.reveal(), "correct horse"] {

@@ -1,15 +1,18 @@
-//! Users as administrators add, change and remove them. Roles count with the next call, a new password and a removal
-//! end the user's tokens, and both end the event streams of everybody, whose readers come back and prove themselves
+//! Users as administrators add, change and remove them, and passwords as their users change them. Roles count with the
+//! next call, a new password and a removal end the user's tokens, and all of them end the user's sessions and the event streams of everybody, whose readers come back and prove themselves
 //! again.
+
+use std::net::IpAddr;
 
 use thiserror::Error;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::{Access, PasswordError, password};
+use super::sessions::new_token;
+use super::{Access, Caller, Credential, PasswordError, SignInError, Token, password, sha256};
 use crate::store::StoreError;
 use crate::store::audits::Actor;
-use crate::store::users::{Change, Role, User, UserError, UserView};
+use crate::store::users::{Change, Kept, Role, User, UserError, UserView};
 
 /// Why users stay as they are.
 #[derive(Debug, Error)]
@@ -23,6 +26,17 @@ pub enum ManageError {
     /// The change is not possible.
     #[error(transparent)]
     User(#[from] UserError),
+}
+
+/// Why a user's own password stays as it is.
+#[derive(Debug, Error)]
+pub enum OwnPasswordError {
+    /// The new password is none, or nothing could be changed.
+    #[error(transparent)]
+    Manage(#[from] ManageError),
+    /// The old password is another, or was not looked at.
+    #[error(transparent)]
+    Old(#[from] SignInError),
 }
 
 impl Access {
@@ -66,7 +80,7 @@ impl Access {
             Some(password) => Some(self.hash(password).await?),
             None => None,
         };
-        let change = Change { password, role };
+        let change = Change { password, role, keep: None };
         let user = self.0.store.change_user(username, &change, actor, OffsetDateTime::now_utc()).await?;
         self.0.users_changed.send_replace(());
         Ok(user)
@@ -82,13 +96,37 @@ impl Access {
         Ok(())
     }
 
-    /// Returns once a user was changed or removed after this call.
-    pub fn users_changed(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut changed = self.0.users_changed.subscribe();
-        async move {
-            // The sender goes with the Console.
-            let _ = changed.changed().await;
+    /// Gives the caller, who knows the old password, a new one. All tokens and sessions of the user end; the session
+    /// of the caller goes on with a new token, which is the answer.
+    ///
+    /// # Errors
+    /// [`OwnPasswordError`]; nothing has changed then.
+    pub async fn change_own_password(
+        &self,
+        caller: &Caller,
+        old: &str,
+        new: &str,
+        address: IpAddr,
+    ) -> Result<Option<Token>, OwnPasswordError> {
+        let form = |error: password::FormError| ManageError::Form(error.to_string());
+        password::check_form(new).map_err(form)?;
+        if new == old {
+            return Err(
+                ManageError::Form("the new password is the old one; choose another".to_owned()).into()
+            );
         }
+        let user = self.sign_in(&caller.username, old, address).await?;
+        let token = new_token();
+        let keep = match caller.by {
+            Credential::Session(id) => Some(Kept { id, sha256: sha256(&token) }),
+            Credential::Key(_) | Credential::Password | Credential::Token => None,
+        };
+        let kept = keep.is_some();
+        let change = Change { password: Some(self.hash(new).await?), role: None, keep };
+        let (actor, now) = (caller.actor(address), OffsetDateTime::now_utc());
+        self.0.store.change_user(&user.username, &change, &actor, now).await.map_err(ManageError::from)?;
+        self.0.users_changed.send_replace(());
+        Ok(kept.then(|| Token(token)))
     }
 
     async fn hash(&self, password: &str) -> Result<String, ManageError> {

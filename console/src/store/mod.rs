@@ -6,6 +6,8 @@
 //! users.rs     local users
 //! audits/      who changed what
 //! tokens.rs    bearer tokens, as digests
+//! sessions.rs  sessions of the web UI, as digests
+//! keys.rs      named access keys of programs, as digests
 //! settings.rs  key and value
 //! writer.rs    the one writer of the fleet's tables
 //! ```
@@ -32,6 +34,8 @@ use crate::config::{Database, DatabaseUrl};
 
 pub mod audits;
 pub mod fleet;
+pub mod keys;
+pub mod sessions;
 pub mod settings;
 pub mod tokens;
 pub mod users;
@@ -265,6 +269,7 @@ fn percent_encode(path: &Path) -> String {
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../../migrations/0001_first.sql")),
     (2, "audits", include_str!("../../migrations/0002_audits.sql")),
+    (4, "access", include_str!("../../migrations/0004_access.sql")),
 ];
 
 /// What is acknowledged to a Defender is on the disk (`FULL`), and readers do not wait for the writer (`WAL`).

@@ -10,18 +10,21 @@ use sqlx::any::AnyRow;
 use thiserror::Error;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::audits::{Action, Actor, Deed, Ledger};
 use super::{Store, StoreError, Write, from_milliseconds, milliseconds, text};
 
 /// What a user may do (contract section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Everything.
     Administrator,
     /// Reads everything.
     Auditor,
+    /// For automation: reads fleet and certificates; installs, decommissions and restarts Defenders.
+    DefenderManager,
     /// All but users and settings.
     Operator,
     /// Reads fleet and certificates.
@@ -58,6 +61,17 @@ pub struct Change {
     pub password: Option<String>,
     /// The new role.
     pub role: Option<Role>,
+    /// The session that goes on with a new token, when users change their own passwords; all others end.
+    pub keep: Option<Kept>,
+}
+
+/// A session that outlives a change of its user.
+#[derive(Clone)]
+pub struct Kept {
+    /// The session.
+    pub id: Uuid,
+    /// Digest of its new token.
+    pub sha256: String,
 }
 
 /// Why users stay as they are.
@@ -87,12 +101,29 @@ pub enum First {
 }
 
 impl Role {
+    /// Every role, the most powerful first.
+    pub const ALL: [Self; 5] =
+        [Self::Administrator, Self::Operator, Self::Auditor, Self::DefenderManager, Self::Viewer];
+
+    /// Whether who has this role may hand out `other`: it allows nothing that this one does not.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        match self {
+            Self::Administrator => true,
+            Self::Operator => {
+                matches!(other, Self::DefenderManager | Self::Operator | Self::Viewer)
+            }
+            Self::Auditor | Self::DefenderManager | Self::Viewer => other == self || other == Self::Viewer,
+        }
+    }
+
     /// The role as the API and the database write it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Administrator => "administrator",
             Self::Auditor => "auditor",
+            Self::DefenderManager => "defender-manager",
             Self::Operator => "operator",
             Self::Viewer => "viewer",
         }
@@ -103,7 +134,7 @@ impl FromStr for Role {
     type Err = StoreError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Administrator, Self::Auditor, Self::Operator, Self::Viewer]
+        Self::ALL
             .into_iter()
             .find(|role| role.as_str() == text)
             .ok_or_else(|| StoreError::Value { operation: "reading a role", value: text.to_owned() })
@@ -193,7 +224,8 @@ impl Store {
         Ok(added)
     }
 
-    /// Changes a user in the name of `actor`. A new password ends all tokens of the user.
+    /// Changes a user in the name of `actor`. A new password ends all tokens of the user, both end all sessions, and a
+    /// new role ends the access keys that may do more.
     ///
     /// # Errors
     /// [`UserError::Unknown`], [`UserError::LastAdministrator`], or when the database fails.
@@ -213,6 +245,10 @@ impl Store {
             execute(ledger.write(), "UPDATE users SET role = $1 WHERE username = $2", &texts).await?;
             old.insert("role".to_owned(), json!(user.role));
             new.insert("role".to_owned(), json!(role));
+            let ended = end_keys_above(ledger.write(), username, role).await?;
+            if !ended.is_empty() {
+                old.insert("access_keys".to_owned(), json!(ended));
+            }
             user.role = role;
         }
         if let Some(hash) = &change.password {
@@ -222,6 +258,7 @@ impl Store {
             new.insert("password".to_owned(), json!("changed"));
         }
         if !new.is_empty() {
+            end_sessions(ledger.write(), username, change.keep.as_ref()).await?;
             let values = (Value::Object(old), Value::Object(new));
             enter(&mut ledger, Action::UserChanged, username, values, actor, now).await?;
             ledger.commit().await?;
@@ -296,6 +333,36 @@ async fn keep_an_administrator(write: &mut Write, user: &UserView) -> Result<(),
         return Err(UserError::LastAdministrator);
     }
     Ok(())
+}
+
+/// Ends the sessions of a user but `kept`, which gets another token.
+async fn end_sessions(write: &mut Write, username: &str, kept: Option<&Kept>) -> Result<(), StoreError> {
+    let id = kept.map(|kept| kept.id.to_string()).unwrap_or_default();
+    execute(write, "DELETE FROM sessions WHERE username = $1 AND id <> $2", &[username, &id]).await?;
+    match kept {
+        Some(kept) => {
+            execute(write, "UPDATE sessions SET sha256 = $1 WHERE id = $2", &[&kept.sha256, &id]).await
+        }
+        None => Ok(()),
+    }
+}
+
+/// Ends the access keys of a user that may do what `role` may not; their names.
+async fn end_keys_above(write: &mut Write, username: &str, role: Role) -> Result<Vec<String>, StoreError> {
+    let keys: Vec<(String, String)> =
+        sqlx::query_as("SELECT name, role FROM access_keys WHERE username = $1 ORDER BY created_at, name")
+            .bind(username)
+            .fetch_all(write.connection())
+            .await
+            .map_err(StoreError::during("reading access keys"))?;
+    let mut ended = Vec::new();
+    for (name, of_key) in keys {
+        if !role.covers(of_key.parse()?) {
+            execute(write, "DELETE FROM access_keys WHERE name = $1", &[&name]).await?;
+            ended.push(name);
+        }
+    }
+    Ok(ended)
 }
 
 async fn execute(write: &mut Write, sql: &'static str, texts: &[&str]) -> Result<(), StoreError> {

@@ -1,24 +1,26 @@
 //! Who may call what: a handler takes one of these as an argument, and runs only for callers who may.
 //!
-//! `Authorization: Bearer TOKEN` or Basic. The argument stands first, so that strangers learn nothing of what
+//! `Authorization: Bearer TOKEN` (or an access key), Basic, or the cookie of the web UI. The argument stands first, so that strangers learn nothing of what
 //! else is wrong with their call.
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderName;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::AppState;
 use super::error::ApiError;
 use super::listener::Peer;
-use crate::access::Caller;
+use super::origin::Origin;
+use super::{AppState, cookie, origin};
+use crate::access::{Caller, Presence};
 use crate::store::audits::Actor;
 use crate::store::users::Role;
 
 /// Any user.
-pub(super) struct AnyUser;
+pub(super) struct AnyUser(pub(super) Caller);
 
 /// An administrator.
 pub(super) struct Administrator(pub(super) Actor);
@@ -29,11 +31,14 @@ pub(super) struct AdministratorOrAuditor;
 /// An administrator or an operator.
 pub(super) struct AdministratorOrOperator(pub(super) Actor);
 
+/// Whoever installs, restarts and decommissions Defenders: an administrator, an operator, or a program that does.
+pub(super) struct DefenderManagement(pub(super) Actor);
+
 impl FromRequestParts<AppState> for AnyUser {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        caller(parts, state).await.map(|_| Self)
+        caller(parts, state).await.map(Self)
     }
 }
 
@@ -54,9 +59,7 @@ impl FromRequestParts<AppState> for AdministratorOrAuditor {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         match caller(parts, state).await?.role {
             Role::Administrator | Role::Auditor => Ok(Self),
-            Role::Operator | Role::Viewer => {
-                Err(ApiError::Forbidden("only administrators and auditors may read this"))
-            }
+            _ => Err(ApiError::Forbidden("only administrators and auditors may read this")),
         }
     }
 }
@@ -68,35 +71,63 @@ impl FromRequestParts<AppState> for AdministratorOrOperator {
         let caller = caller(parts, state).await?;
         match caller.role {
             Role::Administrator | Role::Operator => Ok(Self(actor(&caller, parts))),
-            Role::Auditor | Role::Viewer => {
-                Err(ApiError::Forbidden("only administrators and operators may do this"))
-            }
+            _ => Err(ApiError::Forbidden("only administrators and operators may do this")),
+        }
+    }
+}
+
+impl FromRequestParts<AppState> for DefenderManagement {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let caller = caller(parts, state).await?;
+        if caller.role.covers(Role::DefenderManager) {
+            Ok(Self(actor(&caller, parts)))
+        } else {
+            Err(ApiError::Forbidden("only administrators, operators and defender-managers may do this"))
         }
     }
 }
 
 fn actor(caller: &Caller, parts: &Parts) -> Actor {
-    Actor::new(&caller.username, Peer::of(&parts.extensions).address.ip())
+    caller.actor(Peer::of(&parts.extensions).address.ip())
 }
 
-/// Who is calling; pages and the API ask here.
+/// Who is calling; pages and the API ask here. An `Authorization` header alone decides where there is one, also when
+/// it is wrong and there is a good cookie.
 pub(super) async fn caller(parts: &Parts, state: &AppState) -> Result<Caller, ApiError> {
     let missing = ApiError::Unauthorized("send a bearer token, or a user name and a password (Basic)");
+    if !parts.headers.contains_key(AUTHORIZATION) && cookie::is_there(&parts.headers) {
+        return by_cookie(parts, state).await;
+    }
     let Some(header) = parts.headers.get(AUTHORIZATION) else { return Err(missing) };
     let Some((scheme, credentials)) = header.to_str().ok().and_then(|text| text.split_once(' ')) else {
         return Err(missing);
     };
     let credentials = credentials.trim();
+    let address = Peer::of(&parts.extensions).address.ip();
     if scheme.eq_ignore_ascii_case("bearer") {
-        let caller = state.access.by_token(credentials).await?;
+        let caller = state.access.by_token(credentials, address).await?;
         caller.ok_or(ApiError::Unauthorized("the token is not known or has expired; authenticate again"))
     } else if scheme.eq_ignore_ascii_case("basic") {
         let Some((username, password)) = basic(credentials) else { return Err(missing) };
-        let address = Peer::of(&parts.extensions).address.ip();
         Ok(state.access.by_password(&username, &password, address).await?)
     } else {
         Err(missing)
     }
+}
+
+async fn by_cookie(parts: &Parts, state: &AppState) -> Result<Caller, ApiError> {
+    if origin::changes(&parts.method) && origin::of(parts, state.public_url.as_ref()) != Origin::Own {
+        return Err(ApiError::CrossSite);
+    }
+    let ended = ApiError::Unauthorized("the session has ended; sign in again");
+    let Some(token) = cookie::token(&parts.headers) else { return Err(ended) };
+    // What a page asks by itself keeps no session alive.
+    let is_page = parts.headers.contains_key(BACKGROUND) || parts.uri.path() == "/api/v1/events";
+    let presence = if is_page { Presence::Page } else { Presence::Person };
+    let address = Peer::of(&parts.extensions).address.ip();
+    state.access.by_session(token, address, presence).await?.ok_or(ended)
 }
 
 fn basic(credentials: &str) -> Option<(String, Zeroizing<String>)> {
@@ -104,3 +135,6 @@ fn basic(credentials: &str) -> Option<(String, Zeroizing<String>)> {
     let (username, password) = std::str::from_utf8(&text).ok()?.split_once(':')?;
     Some((username.to_owned(), Zeroizing::new(password.to_owned())))
 }
+
+/// Sent by the script of the pages when it looks for news without being told to.
+const BACKGROUND: HeaderName = HeaderName::from_static("garrison-background");

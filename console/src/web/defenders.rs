@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::AppState;
-use super::auth::{AdministratorOrOperator, AnyUser};
+use super::auth::{AnyUser, DefenderManagement};
 use super::error::ApiError;
 use super::input::{Id, Parameters};
 use crate::config::dial_host;
@@ -84,12 +84,13 @@ pub(super) async fn host(
     Ok(Json(HostReport::newest(&state, id).await?.ok_or(NO_REPORT)?))
 }
 
-/// Decommissions a Defender, for administrators and operators: closes its connection and refuses it from then on.
+/// Decommissions a Defender, for administrators, operators and defender-managers: closes its connection and refuses it
+/// from then on.
 #[utoipa::path(delete, path = "/defenders/{id}", tag = "defenders", params(("id" = uuid::Uuid, Path)),
     responses((status = 204, description = "Refused from now on"),
         (status = 404, description = "No such Defender, or decommissioned already")))]
 pub(super) async fn decommission(
-    AdministratorOrOperator(actor): AdministratorOrOperator,
+    DefenderManagement(actor): DefenderManagement,
     Id(id): Id,
     State(state): State<AppState>,
 ) -> Result<StatusCode, ApiError> {
@@ -101,12 +102,12 @@ pub(super) async fn decommission(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Issues what a new Defender needs, for administrators and operators.
+/// Issues what a new Defender needs, for administrators, operators and defender-managers.
 #[utoipa::path(get, path = "/defenders/install-bundle", tag = "defenders", params(BundleFor),
     responses((status = 200, description = "The bundle", body = InstallBundle),
         (status = 409, description = "Custom certificates secure the Defender listener: issue from their CA")))]
 pub(super) async fn install_bundle(
-    AdministratorOrOperator(actor): AdministratorOrOperator,
+    DefenderManagement(actor): DefenderManagement,
     Parameters(BundleFor { consoleaddr }): Parameters<BundleFor>,
     State(state): State<AppState>,
 ) -> Result<Json<InstallBundle>, ApiError> {

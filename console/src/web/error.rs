@@ -8,10 +8,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::{ManageError, SignInError, SignUpError};
+use crate::access::{LimitsError, ManageError, NewKeyError, OwnPasswordError, SignInError, SignUpError};
 use crate::enroll::EnrolError;
 use crate::names::NamesError;
 use crate::store::StoreError;
+use crate::store::keys::KeyError;
 use crate::store::users::UserError;
 
 /// Why a call failed.
@@ -21,6 +22,8 @@ pub(super) enum ApiError {
     BadRequest(String),
     /// Not possible in the present state; says what to do instead.
     Conflict(String),
+    /// The cookie came with a request that no page of this Console made.
+    CrossSite,
     /// Known, but may not.
     Forbidden(&'static str),
     /// Something of ours failed; the text is for the log only.
@@ -31,7 +34,7 @@ pub(super) enum ApiError {
     NotFound(&'static str),
     /// The body did not arrive in time.
     RequestTimeout,
-    /// The body is over 1 MiB.
+    /// The body is over 1 MiB, or a form over 16 KiB.
     TooLarge,
     /// Too many failed sign-ins; try again after this time.
     TooManyRequests(Duration),
@@ -68,6 +71,12 @@ impl ApiError {
         match self {
             Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail),
             Self::Conflict(detail) => (StatusCode::CONFLICT, "conflict", "Not possible now", detail),
+            Self::CrossSite => (
+                StatusCode::FORBIDDEN,
+                "cross-site",
+                "Request of another site",
+                "a session changes things from pages of this Console only; call the API with a token or access key",
+            ),
             Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail),
             Self::Internal(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -88,9 +97,12 @@ impl ApiError {
                 "Request timed out",
                 "the body did not arrive within 30 s",
             ),
-            Self::TooLarge => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large", "a body has at most 1 MiB")
-            }
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                "Body too large",
+                "a form has at most 16 KiB, any other body 1 MiB",
+            ),
             Self::TooManyRequests(_) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too-many-requests",
@@ -187,6 +199,42 @@ impl From<ManageError> for ApiError {
             ManageError::User(error @ (UserError::LastAdministrator | UserError::Taken)) => {
                 Self::Conflict(error.to_string())
             }
+        }
+    }
+}
+
+impl From<OwnPasswordError> for ApiError {
+    fn from(error: OwnPasswordError) -> Self {
+        match error {
+            OwnPasswordError::Manage(error) => error.into(),
+            // Not 401: the caller is signed in.
+            OwnPasswordError::Old(SignInError::Wrong) => Self::Forbidden("the old password is another one"),
+            OwnPasswordError::Old(error) => error.into(),
+        }
+    }
+}
+
+impl From<NewKeyError> for ApiError {
+    fn from(error: NewKeyError) -> Self {
+        match error {
+            NewKeyError::Above => Self::Forbidden(
+                "a key has at most your own role; ask an administrator for one that may do more",
+            ),
+            NewKeyError::ByKey => {
+                Self::Forbidden("an access key makes no access keys; sign in with a password")
+            }
+            NewKeyError::Form(form) => Self::BadRequest(form),
+            NewKeyError::Key(KeyError::Store(error)) => error.into(),
+            NewKeyError::Key(error @ (KeyError::Many | KeyError::Taken)) => Self::Conflict(error.to_string()),
+        }
+    }
+}
+
+impl From<LimitsError> for ApiError {
+    fn from(error: LimitsError) -> Self {
+        match error {
+            LimitsError::Range => Self::BadRequest(error.to_string()),
+            LimitsError::Store(error) => error.into(),
         }
     }
 }

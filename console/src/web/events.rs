@@ -38,7 +38,8 @@ struct Reader {
 /// What ends a stream. The reader comes back: after a rotation on a connection with the new certificate, after a
 /// change of users if it still may.
 struct Until {
-    users_changed: Wait,
+    /// Users were changed, or what the reader called with has ended.
+    ended: Wait,
     /// Cancelled by a rotation of HTTPS, or the Console stops.
     ending: CancellationToken,
     /// The reader waits no longer for the event of the rotation.
@@ -57,14 +58,14 @@ type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
     responses((status = 200, description = "Events until the reader leaves", body = String,
         content_type = "text/event-stream")))]
 pub(super) async fn stream(
-    _: AnyUser,
+    AnyUser(caller): AnyUser,
     peer: Peer,
     headers: HeaderMap,
     State(state): State<AppState>,
 ) -> Result<impl IntoResponse, ApiError> {
     let last = last_event_id(&headers)?;
-    let users_changed = state.access.users_changed();
-    let reader = Reader::new(state.fleet, last, Until::new(users_changed, peer, state.https));
+    let ended = state.access.until_ended(&caller);
+    let reader = Reader::new(state.fleet, last, Until::new(ended, peer, state.https));
     let events = stream::unfold(reader, Reader::next);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive")))
 }
@@ -93,7 +94,7 @@ impl Reader {
             let is_told = self.until.is_told();
             let next = tokio::select! {
                 biased;
-                () = &mut self.until.users_changed => return None,
+                () = &mut self.until.ended => return None,
                 next = self.stream.live.recv() => next,
                 () = self.until.ending.cancelled(), if is_told => {
                     if self.until.is_told() {
@@ -121,7 +122,7 @@ impl Reader {
 
 impl Until {
     fn new(
-        users_changed: impl Future<Output = ()> + Send + 'static,
+        ended: impl Future<Output = ()> + Send + 'static,
         peer: Peer,
         https: Subscriber<ServerConfig>,
     ) -> Self {
@@ -133,7 +134,7 @@ impl Until {
                 () = peer.stopping.cancelled() => {}
             }
         };
-        Self { users_changed: Box::pin(users_changed), ending, late: Box::pin(late), https, told: None }
+        Self { ended: Box::pin(ended), ending, late: Box::pin(late), https, told: None }
     }
 
     fn note(&mut self, event: &FleetEvent) {

@@ -48,6 +48,9 @@ pub(super) struct Id(pub(super) Uuid);
 /// The `{username}` of a path; whether there is such a user is seen later.
 pub(super) struct Username(pub(super) String);
 
+/// The `{name}` of a path; whether there is something of that name is seen later.
+pub(super) struct Name(pub(super) String);
+
 /// Which part of a list to answer with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Page {
@@ -143,7 +146,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         let text = Path::<String>::from_request_parts(parts, state).await.map(|Path(text)| text);
         let id = text.ok().and_then(|text| Uuid::try_parse(&text).ok());
         id.map(Self).ok_or_else(|| {
-            let form = "the id of a Defender is a UUID, for example 7f1d6c1e-3c0b-4f0e-9a57-0d8a1f2b3c4d";
+            let form = "an id is a UUID, for example 7f1d6c1e-3c0b-4f0e-9a57-0d8a1f2b3c4d";
             ApiError::BadRequest(form.to_owned())
         })
     }
@@ -156,6 +159,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Username {
         match Path::<String>::from_request_parts(parts, state).await {
             Ok(Path(username)) => Ok(Self(username)),
             Err(_) => Err(ApiError::BadRequest("the user name in the path is not UTF-8".to_owned())),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(name)) => Ok(Self(name)),
+            Err(_) => Err(ApiError::BadRequest("the name in the path is not UTF-8".to_owned())),
         }
     }
 }
@@ -184,4 +198,4 @@ const MOST_LIMIT: usize = 1000;
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("total-count");
 
 /// How long a body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);

@@ -5,6 +5,8 @@
 //! listener.rs       TCP -> TLS -> router; the newest configuration for each handshake
 //! drain.rs          one connection from its first request to its end
 //! auth.rs           who may call what
+//! cookie.rs         the session cookie
+//! origin.rs         which page made a request
 //! error.rs          ApiError -> problem+json
 //! csv.rs            lists as CSV
 //! input.rs          bodies, parameters and pages of lists, judged
@@ -13,7 +15,8 @@
 //! guard.rs          headers of every answer; a panic is a 500
 //! roster.rs         lists of Defenders
 //! bulk.rs           one call for many Defenders
-//! audits.rs  certificates.rs  defenders.rs  events.rs  metrics.rs  session.rs  settings.rs  users.rs
+//! audits.rs  certificates.rs  defenders.rs  events.rs  keys.rs  metrics.rs  session.rs  sessions.rs  settings.rs
+//! users.rs
 //! pages/            what people see in a browser
 //! assets.rs         style, scripts and icons of the pages
 //! ```
@@ -24,11 +27,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{MethodRouter, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use certs::Subscriber;
 use rustls::ServerConfig;
 
 use crate::access::Access;
+use crate::config::PublicUrl;
 use crate::enroll::Enrolment;
 use crate::fleet::Fleet;
 use crate::metrics::Metrics;
@@ -41,6 +45,7 @@ mod audits;
 mod auth;
 mod bulk;
 mod certificates;
+mod cookie;
 mod csv;
 mod defenders;
 mod drain;
@@ -48,12 +53,15 @@ mod error;
 mod events;
 mod guard;
 mod input;
+mod keys;
 pub mod listener;
 mod metrics;
 mod openapi;
+mod origin;
 mod pages;
 mod roster;
 mod session;
+mod sessions;
 mod settings;
 mod users;
 
@@ -78,6 +86,8 @@ pub struct AppState {
     pub metrics: Metrics,
     /// Names in self-signed certificates.
     pub names: ExtraNames,
+    /// The URL that users reach the Console by, where it was told.
+    pub public_url: Option<PublicUrl>,
     /// Whether all listeners accept.
     pub ready: Ready,
     /// The database.
@@ -107,6 +117,11 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("openapi.json", get(openapi::description)),
         ("signup", post(session::sign_up)),
         ("authenticate", post(session::authenticate)),
+        ("password", post(session::change_password)),
+        ("sessions", get(sessions::list)),
+        ("sessions/{id}", delete(sessions::end)),
+        ("access-keys", get(keys::list).post(keys::add)),
+        ("access-keys/{name}", delete(keys::remove)),
         ("users", get(users::list).post(users::add)),
         ("users/{username}", put(users::change).delete(users::remove)),
         ("defenders", get(roster::list)),
@@ -119,6 +134,7 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("certs/ca.pem", get(certificates::ca)),
         ("certificates", get(certificates::list)),
         ("settings/certs", get(settings::certs).post(settings::change_certs)),
+        ("settings/sessions", get(sessions::limits).post(sessions::change_limits)),
         ("audits", get(audits::list)),
         ("metrics", get(metrics::page)),
         ("events", get(events::stream)),

@@ -6,18 +6,20 @@ use std::sync::LazyLock;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::error::Problem;
-use super::{audits, bulk, certificates, defenders, events, metrics, roster, session, settings, users};
+use super::{
+    audits, bulk, certificates, defenders, events, keys, metrics, roster, session, sessions, settings, users,
+};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Garrison Console", description = DESCRIPTION),
     servers((url = "/api/v1")),
-    security(("bearer" = []), ("basic" = [])),
+    security(("bearer" = []), ("basic" = []), ("session" = [])),
     paths(
         audits::list,
         bulk::decommission,
@@ -29,14 +31,22 @@ use super::{audits, bulk, certificates, defenders, events, metrics, roster, sess
         defenders::one,
         description,
         events::stream,
+        keys::add,
+        keys::list,
+        keys::remove,
         metrics::page,
         roster::facets,
         roster::list,
         roster::names,
         session::authenticate,
+        session::change_password,
         session::ping,
         session::sign_up,
         session::version,
+        sessions::change_limits,
+        sessions::end,
+        sessions::limits,
+        sessions::list,
         settings::certs,
         settings::change_certs,
         users::add,
@@ -71,6 +81,8 @@ impl Modify for Common {
             let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build());
             components.add_security_scheme(name, scheme);
         }
+        let cookie = ApiKeyValue::with_description("__Host-garrison", COOKIE);
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         for path in openapi.paths.paths.values_mut() {
             let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.delete];
             operations.into_iter().flatten().for_each(|operation| {
@@ -124,7 +136,10 @@ fn problem(description: &str) -> Response {
     ResponseBuilder::new().description(description).content("application/problem+json", content).build()
 }
 
+const COOKIE: &str = "The session of the web UI. What changes something needs proof that a page of this Console asks: \
+    `Sec-Fetch-Site: same-origin`, or `Origin` or `Referer` of this host.";
+
 const DESCRIPTION: &str = "Lists take `offset`, `limit` (50 unless told, at most 1000) and `search`, and say in \
     `Total-Count` how many items there are in all. Every error is `application/problem+json`. Roles: `administrator` \
     everything, `operator` all but users and settings, `auditor` reads everything, `viewer` reads fleet and \
-    certificates.";
+    certificates, `defender-manager` (for automation) also issues install bundles, decommissions and restarts Defenders.";

@@ -2,15 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::AppState;
 use super::auth::AnyUser;
 use super::error::ApiError;
 use super::input::{Body, Secret};
 use super::listener::Peer;
+use super::{AppState, cookie};
 
 /// `POST signup`.
 #[derive(Deserialize, ToSchema)]
@@ -32,6 +33,16 @@ pub(super) struct Credentials {
     username: String,
     #[schema(value_type = String, format = Password)]
     password: Secret,
+}
+
+/// `POST password`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPassword {
+    #[schema(value_type = String, format = Password)]
+    old: Secret,
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024)]
+    new: Secret,
 }
 
 /// The answer to `POST authenticate`.
@@ -82,4 +93,25 @@ pub(super) async fn authenticate(
 ) -> Result<Json<Authenticated>, ApiError> {
     let token = state.access.authenticate(&body.username, &body.password, peer.address.ip()).await?;
     Ok(Json(Authenticated { token: token.reveal().to_owned() }))
+}
+
+/// Changes the caller's own password. All tokens and sessions of the user end but the session of this call, which gets
+/// a new cookie. Slows down on repeated failure.
+#[utoipa::path(post, path = "/password", tag = "access", request_body = NewPassword,
+    responses((status = 204, description = "Changed"),
+        (status = 403, description = "The old password is another one")))]
+pub(super) async fn change_password(
+    AnyUser(caller): AnyUser,
+    peer: Peer,
+    State(state): State<AppState>,
+    Body(body): Body<NewPassword>,
+) -> Result<Response, ApiError> {
+    let address = peer.address.ip();
+    let token = state.access.change_own_password(&caller, &body.old, &body.new, address).await?;
+    tracing::info!(user = caller.username, "Password changed by its user");
+    let mut answer = StatusCode::NO_CONTENT.into_response();
+    if let Some(cookie) = token.and_then(|token| cookie::set(token.reveal())) {
+        answer.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    Ok(answer)
 }

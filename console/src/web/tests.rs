@@ -23,9 +23,11 @@ use crate::store::users::Role;
 use crate::store::writer::Writer;
 
 mod audits;
+mod keys;
 mod metrics;
 mod openapi;
 mod roster;
+mod sessions;
 mod settings;
 mod users;
 
@@ -82,6 +84,7 @@ impl Api {
             https,
             metrics: Metrics::new(now()),
             names: ExtraNames::new(store.clone(), Arc::clone(&renewal)),
+            public_url: None,
             ready: Ready::default(),
             store: store.clone(),
         };

@@ -66,8 +66,8 @@ pub(super) async fn add(
     Ok((StatusCode::CREATED, Json(user)))
 }
 
-/// Gives a user another password, another role, or both, for administrators. It counts at once; a new password ends
-/// the user's tokens.
+/// Gives a user another password, another role, or both, for administrators. It counts at once: the
+/// user's sessions end, with a new password also the tokens, with a lesser role also the access keys that may do more.
 #[utoipa::path(put, path = "/users/{username}", tag = "users", params(("username" = String, Path)),
     request_body = ChangedUser,
     responses((status = 200, description = "The user", body = UserView),
@@ -93,7 +93,7 @@ pub(super) async fn change(
     Ok(Json(user))
 }
 
-/// Removes a user and ends the user's tokens, for administrators.
+/// Removes a user with all tokens, sessions and access keys, for administrators.
 #[utoipa::path(delete, path = "/users/{username}", tag = "users", params(("username" = String, Path)),
     responses((status = 204, description = "Removed"), (status = 404, description = "No such user"),
         (status = 409, description = "The last administrator")))]
@@ -107,8 +107,10 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn role(text: &str) -> Result<Role, ApiError> {
+/// The role that a caller means.
+pub(super) fn role(text: &str) -> Result<Role, ApiError> {
     text.parse().map_err(|_| {
-        ApiError::BadRequest("role is one of administrator, operator, auditor, viewer".to_owned())
+        let roles = Role::ALL.map(Role::as_str).join(", ");
+        ApiError::BadRequest(format!("role is one of {roles}"))
     })
 }

@@ -62,6 +62,12 @@ pub enum Action {
     BundleIssued,
     /// A Defender was decommissioned.
     Decommissioned,
+    /// An access key was made.
+    KeyAdded,
+    /// An access key was deleted.
+    KeyRemoved,
+    /// A session was ended, by its user or by an administrator.
+    SessionEnded,
     /// A setting was changed.
     SettingChanged,
     /// A user was added.
@@ -74,6 +80,8 @@ pub enum Action {
     UserSignedIn,
     /// Somebody failed to, again and again.
     UserSignInFailed,
+    /// A user ended the session.
+    UserSignedOut,
     /// The first administrator signed up.
     UserSignedUp,
 }
@@ -123,12 +131,16 @@ impl Action {
         match self {
             Self::BundleIssued => "defender.bundle-issued",
             Self::Decommissioned => "defender.decommissioned",
+            Self::KeyAdded => "access-key.added",
+            Self::KeyRemoved => "access-key.removed",
+            Self::SessionEnded => "session.ended",
             Self::SettingChanged => "setting.changed",
             Self::UserAdded => "user.added",
             Self::UserChanged => "user.changed",
             Self::UserRemoved => "user.removed",
             Self::UserSignedIn => "user.signed-in",
             Self::UserSignInFailed => "user.sign-in-failed",
+            Self::UserSignedOut => "user.signed-out",
             Self::UserSignedUp => "user.signed-up",
         }
     }

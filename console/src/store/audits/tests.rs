@@ -58,11 +58,11 @@ async fn what_did_not_happen_is_not_in_the_log_and_what_did_is_without_secrets()
     let (store, _dir) = log().await;
     assert!(matches!(store.add_user(&user(1), &admin(), now()).await, Err(UserError::Taken)));
     assert!(matches!(store.remove_user("nobody", &admin(), now()).await, Err(UserError::Unknown)));
-    let same = Change { role: Some(Role::Administrator), password: None };
+    let same = Change { role: Some(Role::Administrator), ..Change::default() };
     store.change_user("user-1", &same, &admin(), now()).await.expect("works");
     assert_eq!(objects(&store, "", 0, 50).await.1, 4, "nothing has changed");
 
-    let change = Change { role: Some(Role::Viewer), password: Some("$other-hash".to_owned()) };
+    let change = Change { role: Some(Role::Viewer), password: Some("$other-hash".to_owned()), keep: None };
     store.change_user("user-1", &change, &admin(), now()).await.expect("works");
     let (audits, _) = store.audits("", 0, 1).await.expect("works");
     let entry = serde_json::to_value(&audits[0]).expect("JSON");

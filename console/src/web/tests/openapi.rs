@@ -27,7 +27,10 @@ fn operations(description: &Value) -> Vec<(Method, String, Value)> {
 }
 
 fn request(method: &Method, path: &str) -> Request<Body> {
-    let path = path.replace("{id}", &Uuid::nil().to_string()).replace("{username}", "nobody");
+    let path = path
+        .replace("{id}", &Uuid::nil().to_string())
+        .replace("{username}", "nobody")
+        .replace("{name}", "nothing");
     Request::builder().method(method).uri(format!("/api/v1{path}")).body(Body::empty()).expect("valid")
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn call_as(username: &str, method: Method, path: &str, body: &Value) -> Request<Body> {
+pub(super) fn call_as(username: &str, method: Method, path: &str, body: &Value) -> Request<Body> {
     let mut request = get_as(path, username);
     *request.method_mut() = method;
     request.headers_mut().insert(header::CONTENT_TYPE, "application/json".parse().expect("valid"));
@@ -20,13 +20,13 @@ impl Api {
         assert_eq!(self.admin(Method::POST, "users", body).await.status(), StatusCode::CREATED);
     }
 
-    async fn token(&self, username: &str) -> String {
+    pub(super) async fn token(&self, username: &str) -> String {
         let credentials = json!({ "username": username, "password": PASSWORD }).to_string();
         let answer = json_of(self.call(post("authenticate", credentials)).await).await;
         answer["token"].as_str().expect("a token").to_owned()
     }
 
-    async fn status_with(&self, token: &str, path: &str) -> StatusCode {
+    pub(super) async fn status_with(&self, token: &str, path: &str) -> StatusCode {
         let request = Request::get(format!("/api/v1/{path}"))
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .body(Body::empty());
