@@ -12,6 +12,7 @@
 //! crash.rs          kill -9 of either side
 //! api.rs, events.rs the HTTPS API and its event stream (contract section 5)
 //! certs_check.rs, status.rs, shutdown.rs, log_lines.rs
+//! monitoring.rs     the files for Prometheus, judged by its own tool
 //! stage.rs          a Console and a Defender that all three channels can be tried on
 //! ```
 
@@ -23,6 +24,7 @@ mod events;
 mod limits;
 mod log_lines;
 mod manners;
+mod monitoring;
 mod reconnect;
 mod rotation;
 mod sessions;

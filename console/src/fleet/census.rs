@@ -1,6 +1,10 @@
-//! How many Defenders there are, by version and state.
+//! How many Defenders there are, by version and state, and how many of their certificates expire soon.
 
 use std::collections::HashMap;
+
+use protocol::Version;
+use protocol::message::CertificateSource;
+use time::{Duration, OffsetDateTime};
 
 use super::registry::Registry;
 
@@ -14,13 +18,27 @@ pub struct Census {
     pub sessions: usize,
     /// Sessions since the start.
     pub sessions_so_far: u64,
+    /// Source of certificates of Defenders, when the soonest of them expires.
+    pub soonest: Vec<(CertificateSource, OffsetDateTime)>,
+    /// Days of [`WITHIN_DAYS`], Defenders whose certificate expires within them or has expired.
+    pub expiring: Vec<(u16, usize)>,
 }
 
 impl Census {
-    pub(super) fn of(registry: &Registry) -> Self {
+    pub(super) fn of(registry: &Registry, now: OffsetDateTime) -> Self {
         let mut counts: HashMap<&str, (usize, usize)> = HashMap::new();
+        let mut expiring = WITHIN_DAYS.map(|days| (days, 0));
+        let mut soonest: Vec<(CertificateSource, OffsetDateTime)> = Vec::new();
         for entry in registry.live() {
-            let count = counts.entry(&entry.row.record.defender.version).or_default();
+            let certificate = &entry.row.record.certificate;
+            let left = certificate.not_after - now;
+            let near = expiring.iter_mut().filter(|(days, _)| left <= Duration::days(i64::from(*days)));
+            near.for_each(|(_, count)| *count += 1);
+            match soonest.iter_mut().find(|(source, _)| *source == certificate.source) {
+                Some((_, first)) => *first = certificate.not_after.min(*first),
+                None => soonest.push((certificate.source, certificate.not_after)),
+            }
+            let count = counts.entry(named(&entry.row.record.defender.version)).or_default();
             match entry.session {
                 Some(_) => count.0 += 1,
                 None => count.1 += 1,
@@ -30,8 +48,16 @@ impl Census {
             versions: bound(counts),
             sessions: registry.connected(),
             sessions_so_far: registry.sessions_so_far(),
+            soonest,
+            expiring: expiring.into(),
         }
     }
+}
+
+/// What is no version goes under one name.
+fn named(version: &str) -> &str {
+    let is_version = version.len() <= LONGEST_VERSION && Version::parse(version).is_some();
+    if is_version { version } else { OTHER }
 }
 
 fn bound(counts: HashMap<&str, (usize, usize)>) -> Vec<(String, usize, usize)> {
@@ -53,6 +79,11 @@ fn bound(counts: HashMap<&str, (usize, usize)>) -> Vec<(String, usize, usize)> {
 }
 
 const MOST_VERSIONS: usize = 20;
+const LONGEST_VERSION: usize = 32;
+
+/// Days before the expiry of Defenders' certificates that are told apart; 0 is expired.
+const WITHIN_DAYS: [u16; 6] = [0, 1, 7, 14, 30, 60];
+
 const OTHER: &str = "other";
 
 #[cfg(test)]

@@ -181,6 +181,11 @@ impl Events {
         let missed = expected != u64::try_from(replay.len()).ok();
         EventStream { replay, missed, revision: self.revision, live: self.live.subscribe() }
     }
+
+    /// Readers now, and events so far.
+    pub(super) fn figures(&self) -> (usize, u64) {
+        (self.live.receiver_count(), self.revision)
+    }
 }
 
 /// For readers that come back after a moment.

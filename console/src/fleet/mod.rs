@@ -189,10 +189,16 @@ impl Fleet {
         self.state().registry.connected()
     }
 
-    /// How many there are, by version and state.
+    /// How many there are, by version and state, and how many of their certificates expire soon.
     #[must_use]
-    pub fn census(&self) -> Census {
-        Census::of(&self.state().registry)
+    pub fn census(&self, now: OffsetDateTime) -> Census {
+        Census::of(&self.state().registry, now)
+    }
+
+    /// Readers of events now, and events since the start.
+    #[must_use]
+    pub fn event_figures(&self) -> (usize, u64) {
+        self.state().events.figures()
     }
 
     /// Reports stored since the start.

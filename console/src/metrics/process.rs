@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use nix::sys::time::TimeValLike as _;
 
 /// The figures; `None` where the system does not tell.
@@ -12,6 +12,10 @@ pub struct Process {
     pub resident_bytes: Option<u64>,
     /// Open files and connections.
     pub open_descriptors: Option<usize>,
+    /// How many files and connections may be open.
+    pub most_descriptors: Option<u64>,
+    /// Threads.
+    pub threads: Option<u64>,
     /// Processor time, of all threads, in user and in system mode.
     pub cpu: Option<Duration>,
 }
@@ -20,15 +24,24 @@ impl Process {
     /// The figures now. Blocks for as long as it takes to count the descriptors.
     #[must_use]
     pub fn now() -> Self {
-        Self { resident_bytes: resident_bytes(), open_descriptors: open_descriptors(), cpu: cpu() }
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Self {
+            resident_bytes: resident_bytes(&status),
+            open_descriptors: open_descriptors(),
+            most_descriptors: getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft),
+            threads: field(&status, "Threads:").and_then(|count| count.parse().ok()),
+            cpu: cpu(),
+        }
     }
 }
 
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+fn resident_bytes(status: &str) -> Option<u64> {
+    let kibibytes: u64 = field(status, "VmRSS:")?.strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
 /// One of them is that of the folder that is being read.
@@ -51,6 +64,8 @@ mod tests {
         let process = Process::now();
         assert!(process.resident_bytes.is_some_and(|bytes| bytes > 1024 * 1024), "{process:?}");
         assert!(process.open_descriptors.is_some_and(|count| count > 2), "{process:?}");
+        assert!(process.most_descriptors >= process.open_descriptors.and_then(|count| count.try_into().ok()));
+        assert!(process.threads.is_some_and(|count| count > 0), "{process:?}");
         assert!(process.cpu.is_some_and(|cpu| !cpu.is_zero()), "{process:?}");
     }
 }

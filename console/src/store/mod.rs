@@ -21,6 +21,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::any::{Any, AnyPoolOptions};
@@ -123,9 +124,20 @@ pub enum StoreError {
 impl StoreError {
     /// Names what was being done: `.map_err(StoreError::during("reading users"))`.
     pub fn during(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
-        move |source| Self::Query { operation, source }
+        move |source| {
+            FAULTS.fetch_add(1, Ordering::Relaxed);
+            Self::Query { operation, source }
+        }
     }
 }
+
+/// Statements that the database did not carry out, since the start of the process.
+#[must_use]
+pub fn faults() -> u64 {
+    FAULTS.load(Ordering::Relaxed)
+}
+
+static FAULTS: AtomicU64 = AtomicU64::new(0);
 
 impl Store {
     /// Opens the database, makes it where it is missing, and brings its schema up to date.

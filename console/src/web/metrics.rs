@@ -5,7 +5,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use certs::{Channel, Subscriber};
+use protocol::message::CertificateSource;
 use rustls::ServerConfig;
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::AppState;
@@ -14,6 +16,7 @@ use super::error::ApiError;
 use crate::fleet::Census;
 use crate::metrics::process::Process;
 use crate::metrics::{Call, Metrics, Text};
+use crate::store;
 
 /// Counts each call, whatever becomes of it.
 pub(super) async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
@@ -42,27 +45,29 @@ fn write(state: &AppState) -> String {
     let mut text = Text::default();
     text.family("garrison_build_info", "gauge", "1, with the version of the Console.");
     text.sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-    write_fleet(&mut text, &state.fleet.census(), state.fleet.reports_stored());
+    let census = state.fleet.census(OffsetDateTime::now_utc());
+    write_fleet(&mut text, &census, state.fleet.reports_stored());
+    write_expiring(&mut text, &census);
+    write_channels(&mut text, state);
+    let (readers, events) = state.fleet.event_figures();
+    text.family("garrison_event_readers", "gauge", "Readers of live events now.");
+    text.sample("", &[], readers);
+    text.family("garrison_events_total", "counter", "Live events since the start.");
+    text.sample("", &[], events);
     text.family(
-        "garrison_certificate_not_after_seconds",
-        "gauge",
-        "When the certificate in use expires, Unix time.",
+        "garrison_store_errors_total",
+        "counter",
+        "Statements that the database did not carry out, since the start.",
     );
-    write_expiry(&mut text, Channel::ConsoleHttps, &state.https);
-    write_expiry(&mut text, Channel::ConsoleDefender, &state.defender);
-    text.family("garrison_ca_not_after_seconds", "gauge", "When the Console's own CA expires, Unix time.");
-    text.sample("", &[], state.names.ca_expiration().unix_timestamp());
+    text.sample("", &[], store::faults());
     state.metrics.write(&mut text);
     write_process(&mut text, &state.metrics);
     text.finish()
 }
 
 fn write_fleet(text: &mut Text, census: &Census, reports_stored: u64) {
-    text.family(
-        "garrison_defenders",
-        "gauge",
-        "Defenders that are not decommissioned, by state and version.",
-    );
+    let help = "Defenders that are not decommissioned, by state and version.";
+    text.family("garrison_defenders", "gauge", help);
     for (version, connected, disconnected) in &census.versions {
         text.sample("", &[("state", "connected"), ("version", version)], connected);
         text.sample("", &[("state", "disconnected"), ("version", version)], disconnected);
@@ -75,24 +80,75 @@ fn write_fleet(text: &mut Text, census: &Census, reports_stored: u64) {
     text.sample("", &[], reports_stored);
 }
 
-fn write_expiry(text: &mut Text, channel: Channel, subscriber: &Subscriber<ServerConfig>) {
-    let live = subscriber.current();
-    let labels = [("channel", channel.id()), ("source", &live.source.to_string())];
-    text.sample("", &labels, live.material.leaf().not_after.unix_timestamp());
+/// One series for each bound, not for each Defender.
+fn write_expiring(text: &mut Text, census: &Census) {
+    let help = "Defenders whose certificate expires within so many days or has expired; 0 is expired.";
+    text.family("garrison_defender_certificates_expiring", "gauge", help);
+    for (days, count) in &census.expiring {
+        text.sample("", &[("within_days", &days.to_string())], count);
+    }
+    let help = "When the first certificate of a Defender expires, Unix time, by source.";
+    text.family("garrison_defender_certificate_not_after_min_seconds", "gauge", help);
+    for (source, not_after) in &census.soonest {
+        let source = match source {
+            CertificateSource::Custom => "custom",
+            CertificateSource::SelfSigned => "self-signed",
+        };
+        text.sample("", &[("source", source)], not_after.unix_timestamp());
+    }
+}
+
+fn write_channels(text: &mut Text, state: &AppState) {
+    let channels = [(Channel::ConsoleHttps, &state.https), (Channel::ConsoleDefender, &state.defender)];
+    let each = |text: &mut Text, value: &dyn Fn(&Subscriber<ServerConfig>) -> i64| {
+        for (channel, subscriber) in channels {
+            let source = subscriber.current().source.to_string();
+            text.sample("", &[("channel", channel.id()), ("source", &source)], value(subscriber));
+        }
+    };
+    let help = "When the certificate in use expires, Unix time.";
+    text.family("garrison_certificate_not_after_seconds", "gauge", help);
+    each(text, &|subscriber| subscriber.current().material.leaf().not_after.unix_timestamp());
+    let help = "When the first certificate of the chain in use expires, Unix time.";
+    text.family("garrison_certificate_chain_not_after_seconds", "gauge", help);
+    each(text, &|subscriber| {
+        let live = subscriber.current();
+        let leaf = live.material.leaf().not_after;
+        live.material.chain_facts().map(|facts| facts.not_after).fold(leaf, Ord::min).unix_timestamp()
+    });
+    text.family("garrison_certificate_rotated_seconds", "gauge", "When the channel last changed, Unix time.");
+    each(text, &|subscriber| subscriber.current().rotated_at.unix_timestamp());
+    text.family(
+        "garrison_certificate_refused",
+        "gauge",
+        "1 while the last set of custom files was refused and an older one runs, else 0.",
+    );
+    each(text, &|subscriber| i64::from(subscriber.last_error().is_some()));
+    text.family("garrison_ca_not_after_seconds", "gauge", "When the Console's own CA expires, Unix time.");
+    text.sample("", &[], state.names.ca_expiration().unix_timestamp());
+    let help = "When the first of the CAs expires that certificates of Defenders must come from, Unix time.";
+    text.family("garrison_client_ca_not_after_seconds", "gauge", help);
+    let live = state.defender.current();
+    if let Some(first) = live.material.ca_facts().map(|facts| facts.not_after).min() {
+        text.sample("", &[("source", &live.source.to_string())], first.unix_timestamp());
+    }
 }
 
 fn write_process(text: &mut Text, metrics: &Metrics) {
     let process = Process::now();
-    if let Some(bytes) = process.resident_bytes {
-        text.family("garrison_process_resident_memory_bytes", "gauge", "Memory in use.");
-        text.sample("", &[], bytes);
-    }
-    if let Some(count) = process.open_descriptors {
-        text.family("garrison_process_open_fds", "gauge", "Open files and connections.");
-        text.sample("", &[], count);
-    }
+    let mut gauge = |name, help, value: Option<u64>| {
+        text.family(name, "gauge", help);
+        if let Some(value) = value {
+            text.sample("", &[], value);
+        }
+    };
+    gauge("garrison_process_resident_memory_bytes", "Memory in use.", process.resident_bytes);
+    let open = process.open_descriptors.and_then(|count| u64::try_from(count).ok());
+    gauge("garrison_process_open_fds", "Open files and connections.", open);
+    gauge("garrison_process_max_fds", "How many may be open.", process.most_descriptors);
+    gauge("garrison_process_threads", "Threads.", process.threads);
+    text.family("garrison_process_cpu_seconds_total", "counter", "Processor time of all threads.");
     if let Some(cpu) = process.cpu {
-        text.family("garrison_process_cpu_seconds_total", "counter", "Processor time of all threads.");
         text.sample("", &[], cpu.as_secs_f64());
     }
     text.family("garrison_process_start_time_seconds", "gauge", "When the Console started, Unix time.");

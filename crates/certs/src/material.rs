@@ -70,6 +70,16 @@ impl Material {
         self.leaf.facts()
     }
 
+    /// What each certificate of the chain says, leaf first.
+    pub fn chain_facts(&self) -> impl Iterator<Item = &CertificateFacts> {
+        [&self.leaf].into_iter().chain(&self.intermediates).map(Certificate::facts)
+    }
+
+    /// What each of the CAs says that the other side's certificate must come from.
+    pub fn ca_facts(&self) -> impl Iterator<Item = &CertificateFacts> {
+        self.cas.iter().map(Certificate::facts)
+    }
+
     /// The chain as it is sent, leaf first.
     #[must_use]
     pub fn chain(&self) -> &[CertificateDer<'static>] {

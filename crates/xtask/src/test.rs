@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a commit, on any Debian with a Rust toolchain.
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -39,6 +40,7 @@ const STEPS: [(&str, Step); 7] = [
         if std::env::var_os("RUST_TEST_THREADS").is_none() {
             tests.env("RUST_TEST_THREADS", TEST_THREADS);
         }
+        with_unpacked_tools(&mut tests);
         run(tests)
     }),
     ("documentation", || {
@@ -48,8 +50,14 @@ const STEPS: [(&str, Step); 7] = [
     }),
 ];
 
-/// The system tests need the `openssl` program; cargo needs its two components.
+/// The system tests need the programs `openssl` and `promtool`; cargo needs its two components.
 fn install_tools() -> Result<(), String> {
+    install_components()?;
+    install_openssl()?;
+    unpack_promtool()
+}
+
+fn install_components() -> Result<(), String> {
     for (component, arguments) in [("rustfmt", ["fmt", "--version"]), ("clippy", ["clippy", "--version"])] {
         if !answers(&mut crate::cargo(&arguments)) {
             println!("installing {component}");
@@ -58,6 +66,10 @@ fn install_tools() -> Result<(), String> {
             })?;
         }
     }
+    Ok(())
+}
+
+fn install_openssl() -> Result<(), String> {
     if answers(&mut command("openssl", &["version"])) {
         return Ok(());
     }
@@ -67,6 +79,40 @@ fn install_tools() -> Result<(), String> {
     }
     // The package lists may be there already; only when they do not know the package are they fetched.
     install("openssl").or_else(|_| run(apt_get(&["update"])).and_then(|()| install("openssl")))
+}
+
+/// Debian's package `prometheus` is unpacked, not installed: that would start its service. Needs no root.
+fn unpack_promtool() -> Result<(), String> {
+    let mut promtool = command("promtool", &["--version"]);
+    with_unpacked_tools(&mut promtool);
+    if answers(&mut promtool) {
+        return Ok(());
+    }
+    println!("unpacking promtool");
+    let tools = tools();
+    std::fs::create_dir_all(&tools).map_err(|error| format!("{}: {error}", tools.display()))?;
+    let at_tools = |mut command: Command| {
+        command.current_dir(&tools);
+        run(command)
+    };
+    at_tools(apt_get(&["download", "prometheus"]))
+        .map_err(|fault| format!("{fault}\nrun `sudo apt-get update` first, or install promtool yourself"))?;
+    let unpack =
+        "for package in prometheus_*.deb; do dpkg-deb --extract \"$package\" . && rm \"$package\"; done";
+    at_tools(command("sh", &["-e", "-c", unpack]))
+}
+
+fn tools() -> PathBuf {
+    crate::root().join("target/tools")
+}
+
+/// Lets the command find what was unpacked, behind what the system has.
+fn with_unpacked_tools(command: &mut Command) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::env::split_paths(&path).chain([tools().join("usr/bin")]);
+    if let Ok(path) = std::env::join_paths(all) {
+        command.env("PATH", path);
+    }
 }
 
 fn install(package: &str) -> Result<(), String> {
@@ -111,5 +157,5 @@ const TEST_THREADS: &str = "8";
 const USAGE: &str = "\
 Usage: cargo xtask test
 
-Installs what is missing (as root, with apt-get: openssl), then checks dependencies, formatting and lints,
-builds, and runs every test and the documentation's checks. Stops at the first failure.";
+Installs what is missing (as root, with apt-get: openssl; promtool is unpacked below target/), then checks
+dependencies, formatting and lints, builds, and runs every test and the documentation's checks. Stops at the first failure.";
