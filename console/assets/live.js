@@ -89,7 +89,10 @@ async function refresh(force) {
   refreshing = (async () => {
     const regions = $$("[data-live][id]");
     if (!regions.length) return;
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+    const headers = { Accept: "text/html" };
+    // What nobody asked for keeps no session alive.
+    if (!force) headers["Garrison-Background"] = "1";
+    const answer = await fetch(location.href, { headers, credentials: "same-origin" });
     if (answer.redirected && new URL(answer.url).pathname !== location.pathname) return location.assign(answer.url);
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");

@@ -28,6 +28,11 @@ pub(super) fn set(token: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
+/// Makes the browser forget its token.
+pub(super) fn forget() -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("{NAME}=; {ATTRIBUTES}; Max-Age=0")).ok()
+}
+
 const NAME: &str = "__Host-garrison";
 const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Strict";
 

@@ -61,7 +61,7 @@ impl IntoResponse for PageError {
 }
 
 /// `detail` with a capital and a full stop.
-fn sentence(detail: &str) -> String {
+pub(super) fn sentence(detail: &str) -> String {
     let mut letters = detail.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     let stop = if detail.ends_with('.') { "" } else { "." };

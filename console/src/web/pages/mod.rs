@@ -24,13 +24,16 @@
 use askama::Template;
 use axum::Router;
 use axum::response::{Html, IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::{AppState, assets};
 
 mod error;
+mod form;
 mod frame;
+mod login;
 mod overview;
+mod setup;
 mod visitor;
 mod words;
 
@@ -40,7 +43,12 @@ pub(super) use visitor::Visitor;
 
 /// Every page, and what pages are made of.
 pub(super) fn router() -> Router<AppState> {
-    Router::new().route("/", get(overview::page)).route("/assets/{file}", get(assets::serve))
+    Router::new()
+        .route("/", get(overview::page))
+        .route("/assets/{file}", get(assets::serve))
+        .route("/login", get(login::page).post(login::sign_in))
+        .route("/logout", post(login::sign_out))
+        .route("/setup", get(setup::page).post(setup::sign_up))
 }
 
 /// The page of a template.

@@ -25,7 +25,7 @@ impl Visitor {
 
     /// Whether this user may decommission and restart Defenders and issue install bundles.
     pub(in crate::web) fn is_operator(&self) -> bool {
-        self.is_administrator() || self.role == Role::Operator
+        self.role.covers(Role::DefenderManager)
     }
 
     /// Whether this user may read users and the audit log.
