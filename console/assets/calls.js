@@ -147,12 +147,17 @@ async function succeeded(form, data, { json, text }) {
   if (data.show) show($(data.show), json, text);
   if ("reset" in data) form.reset();
   form.closest("dialog")?.close();
-  if (data.picked) $$("[data-pick]:checked").forEach((box) => { box.checked = false; });
+  if (data.picked) {
+    $$("[data-pick]:checked").forEach((box) => { box.checked = false; });
+    countPicks();
+  }
   if (data.next) {
     if (done) toastLater(done);
     return location.assign(data.next);
   }
-  if (done) toast(done);
+  const failed = Array.isArray(json) ? json.filter((one) => one?.ok === false) : [];
+  if (failed.length) toast(`${failed.length} of ${json.length} could not be done: ${sentence(failed[0].error)}`, true);
+  else if (done) toast(done);
   if ($("[data-live][id]")) await refresh(true);
   else if (!data.show) location.reload();
 }

@@ -96,10 +96,9 @@ async function refresh(force) {
     if (answer.redirected && new URL(answer.url).pathname !== location.pathname) return location.assign(answer.url);
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    for (const region of regions) {
-      const next = page.getElementById(region.id);
-      if (next) renew(region, next, force);
-    }
+    const isOther = regions.some((region) => !page.getElementById(region.id));
+    if (isOther) morph($("#main"), page.getElementById("main"));
+    else regions.forEach((region) => renew(region, page.getElementById(region.id), force));
     countPicks();
     tellTimes();
   })();

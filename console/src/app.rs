@@ -97,6 +97,7 @@ impl Opened {
         let state = web::AppState {
             access,
             ca_pem: channels.authority.ca_pem().into(),
+            custom_dir: channels.custom_dir.clone(),
             defender: channels.defender.clone(),
             defender_port: sockets.defender.1.port(),
             enrolment: enrolment.clone(),

@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Channels {
     /// The Console's own authority.
     pub authority: Arc<Authority>,
+    /// The directory that both follow.
+    pub custom_dir: CustomDir,
     /// Configurations of the HTTPS listener.
     pub https: Subscriber<ServerConfig>,
     /// Configurations of the Defender listener.
@@ -71,7 +73,8 @@ impl Channels {
         let (defender, defender_rotation) =
             renewal.channel(Channel::ConsoleDefender, custom_dir, extra, tls::console_defender, now)?;
         let rotations = vec![https_rotation, defender_rotation];
-        Ok(Self { authority, https, defender, renewal: Arc::new(renewal), rotations })
+        let (custom_dir, renewal) = (custom_dir.clone(), Arc::new(renewal));
+        Ok(Self { authority, custom_dir, https, defender, renewal, rotations })
     }
 
     /// Follows the files of both channels until shutdown; every rotation and refusal goes to `outcomes`.

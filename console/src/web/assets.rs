@@ -41,7 +41,7 @@ fn asset(name: &'static str, content_type: &'static str, content: &'static [u8])
 
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
-static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 8]> = LazyLock::new(|| {
     let style = "text/css; charset=utf-8";
     let script = "text/javascript; charset=utf-8";
     [
@@ -51,6 +51,7 @@ static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
         asset("favicon.svg", "image/svg+xml", include_bytes!("../../assets/favicon.svg")),
         asset("icons.svg", "image/svg+xml", include_bytes!("../../assets/icons.svg")),
         asset("live.js", script, include_bytes!("../../assets/live.js")),
+        asset("log.js", script, include_bytes!("../../assets/log.js")),
         asset("theme.js", script, include_bytes!("../../assets/theme.js")),
     ]
 });

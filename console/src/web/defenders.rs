@@ -146,7 +146,8 @@ const NO_REPORT: ApiError = ApiError::NotFound(
     "this Defender has sent no report of its host yet; it does so within seconds of its first connection",
 );
 
-const UNKNOWN: ApiError = ApiError::NotFound("no Defender has this id, or it was decommissioned");
+/// Answers an id that no Defender has.
+pub(super) const UNKNOWN: ApiError = ApiError::NotFound("no Defender has this id, or it was decommissioned");
 
 #[cfg(test)]
 mod tests {

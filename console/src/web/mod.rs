@@ -28,7 +28,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post, put};
-use certs::Subscriber;
+use certs::{CustomDir, Subscriber};
 use rustls::ServerConfig;
 
 use crate::access::Access;
@@ -72,6 +72,8 @@ pub struct AppState {
     pub access: Access,
     /// The Console's own CA, PEM.
     pub ca_pem: Arc<str>,
+    /// Where operators put their own certificates.
+    pub custom_dir: CustomDir,
     /// What the Defender listener runs on.
     pub defender: Subscriber<ServerConfig>,
     /// Port of the Defender listener.

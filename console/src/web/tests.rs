@@ -77,6 +77,7 @@ impl Api {
         let state = AppState {
             access,
             ca_pem: authority.ca_pem().into(),
+            custom_dir: nowhere.clone(),
             defender: defender.clone(),
             defender_port: 8084,
             enrolment: Enrolment::new(authority, defender),
@@ -104,7 +105,7 @@ impl Api {
         self.connect_as(hostname, "0.1.0").await
     }
 
-    async fn connect_as(&self, hostname: &str, version: &str) -> Uuid {
+    pub(super) async fn connect_as(&self, hostname: &str, version: &str) -> Uuid {
         let id = Uuid::new_v4();
         let text = str::to_owned;
         let hello = Hello {
@@ -161,7 +162,7 @@ async fn assert_problem(response: Response<Body>, status: StatusCode, code: &str
     problem
 }
 
-const PASSWORD: &str = "correct horse";
+pub(super) const PASSWORD: &str = "correct horse";
 
 #[tokio::test]
 async fn ping_says_whether_the_console_is_ready_and_version_asks_who_is_calling() {

@@ -71,7 +71,7 @@ impl CustomDir {
     }
 
     /// How often to look without an event.
-    pub(crate) fn poll(&self) -> Duration {
+    pub fn poll(&self) -> Duration {
         self.poll
     }
 

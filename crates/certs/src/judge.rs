@@ -13,7 +13,7 @@ use crate::disk::Look;
 use crate::error::{CertError, rfc3339};
 use crate::fingerprint::Fingerprint;
 use crate::material::Material;
-use crate::publish::{Live, Publisher, Subscriber};
+use crate::publish::{Live, Publisher, Refusal, Subscriber};
 use crate::raw::Found;
 use crate::rotate::Outcome;
 use crate::source::Source;
@@ -228,7 +228,8 @@ impl<T> Judge<T> {
         let remedy = error.remedy();
         tracing::error!(remedy, "Failed to load {} custom certificates: {text}", self.channel.log_name());
         self.reported = Some(text.clone());
-        self.publisher.set_last_error(Some(text.clone()));
+        let at = OffsetDateTime::now_utc();
+        self.publisher.set_refusal(Some(Refusal { error: text.clone(), remedy: remedy.clone(), at }));
         Some(Outcome::Refused { channel: self.channel, error: text, remedy })
     }
 
@@ -252,7 +253,7 @@ impl<T> Judge<T> {
             let files = self.missing.join(", ");
             tracing::info!("Incomplete {channel} custom certificates, still missing: {files}");
         } else {
-            self.publisher.set_last_error(None);
+            self.publisher.set_refusal(None);
         }
     }
 
@@ -260,7 +261,7 @@ impl<T> Judge<T> {
     fn settle_down(&mut self) {
         self.missing.clear();
         (self.reported, self.retry_at) = (None, None);
-        self.publisher.set_last_error(None);
+        self.publisher.set_refusal(None);
     }
 }
 

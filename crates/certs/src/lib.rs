@@ -50,7 +50,7 @@ pub use fault::{Fault, Input, Instead};
 pub use fingerprint::Fingerprint;
 pub use generate::{ClientBundle, IssueError};
 pub use material::Material;
-pub use publish::{Live, Subscriber};
+pub use publish::{Live, Refusal, Subscriber};
 pub use raw::{Found, RawMaterial};
 pub use rotate::{Outcome, Rotation};
 pub use source::Source;

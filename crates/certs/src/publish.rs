@@ -23,18 +23,29 @@ pub struct Live<T> {
     pub rotated_at: OffsetDateTime,
 }
 
+/// Why the files in the custom directory are not in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is wrong: the CAUSE of the log line.
+    pub error: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// When they were refused.
+    pub at: OffsetDateTime,
+}
+
 /// The reading half; clones follow on their own.
 #[derive(Debug)]
 pub struct Subscriber<T> {
     live: watch::Receiver<Arc<Live<T>>>,
-    last_error: Arc<Mutex<Option<String>>>,
+    refusal: Arc<Mutex<Option<Refusal>>>,
 }
 
 /// The writing half.
 #[derive(Debug)]
 pub(crate) struct Publisher<T> {
     live: watch::Sender<Arc<Live<T>>>,
-    last_error: Arc<Mutex<Option<String>>>,
+    refusal: Arc<Mutex<Option<Refusal>>>,
 }
 
 impl<T> Subscriber<T> {
@@ -54,13 +65,19 @@ impl<T> Subscriber<T> {
     /// Why the files in the custom directory are not in use, if they were refused.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last_refusal().map(|refusal| refusal.error)
+    }
+
+    /// The same with the remedy and the time.
+    #[must_use]
+    pub fn last_refusal(&self) -> Option<Refusal> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl<T> Clone for Subscriber<T> {
     fn clone(&self) -> Self {
-        Self { live: self.live.clone(), last_error: Arc::clone(&self.last_error) }
+        Self { live: self.live.clone(), refusal: Arc::clone(&self.refusal) }
     }
 }
 
@@ -74,9 +91,9 @@ impl<T> Publisher<T> {
     ) -> (Self, Subscriber<T>) {
         let first = Live { generation: 1, source, material, tls: Arc::new(tls), rotated_at: now };
         let (sender, receiver) = watch::channel(Arc::new(first));
-        let last_error = Arc::default();
-        let subscriber = Subscriber { live: receiver, last_error: Arc::clone(&last_error) };
-        (Self { live: sender, last_error }, subscriber)
+        let refusal = Arc::default();
+        let subscriber = Subscriber { live: receiver, refusal: Arc::clone(&refusal) };
+        (Self { live: sender, refusal }, subscriber)
     }
 
     /// What is published now.
@@ -98,8 +115,8 @@ impl<T> Publisher<T> {
         live
     }
 
-    /// Sets or clears what [`Subscriber::last_error`] says.
-    pub(crate) fn set_last_error(&self, error: Option<String>) {
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    /// Sets or clears what [`Subscriber::last_refusal`] says.
+    pub(crate) fn set_refusal(&self, refusal: Option<Refusal>) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
     }
 }

@@ -28,9 +28,13 @@ use axum::routing::{get, post};
 
 use super::{AppState, assets};
 
+mod certificates;
+mod defender;
+mod defenders;
 mod error;
 mod form;
 mod frame;
+mod host;
 mod login;
 mod overview;
 mod setup;
@@ -39,13 +43,16 @@ mod words;
 
 pub(super) use error::{PageError, unknown_path};
 pub(super) use frame::{Entry, Frame};
-pub(super) use visitor::Visitor;
+pub(super) use visitor::{Visitor, encode};
 
 /// Every page, and what pages are made of.
 pub(super) fn router() -> Router<AppState> {
     Router::new()
         .route("/", get(overview::page))
         .route("/assets/{file}", get(assets::serve))
+        .route("/certificates", get(certificates::page))
+        .route("/defenders", get(defenders::page))
+        .route("/defenders/{id}", get(defender::page))
         .route("/login", get(login::page).post(login::sign_in))
         .route("/logout", post(login::sign_out))
         .route("/setup", get(setup::page).post(setup::sign_up))

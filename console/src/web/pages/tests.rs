@@ -6,6 +6,8 @@ use http_body_util::BodyExt as _;
 
 use crate::web::tests::{Api, get_as};
 
+mod certificates;
+mod defenders;
 mod sign_in;
 
 /// A page as a browser asks for it, by a user who is signed in.

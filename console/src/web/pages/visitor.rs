@@ -33,6 +33,11 @@ impl Visitor {
         self.is_administrator() || self.role == Role::Auditor
     }
 
+    /// Whether this user may read the logs of Defenders.
+    pub(in crate::web) fn is_log_reader(&self) -> bool {
+        self.is_operator() || self.is_auditor()
+    }
+
     /// The role as people read it.
     pub(in crate::web) fn role_name(&self) -> String {
         let name = serde_json::to_value(self.role).unwrap_or_default();

@@ -1,0 +1,130 @@
+//! `/certificates`: what each channel of the Console runs on, why the last files were refused and how to mend it,
+//! and how to rotate by copying files.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use certs::{CertificateFacts, Channel, Refusal, Source, Subscriber};
+use rustls::ServerConfig;
+use time::OffsetDateTime;
+
+use super::words::{self, Moment, Validity};
+use super::{Entry, Frame, PageError, Visitor, render};
+use crate::web::AppState;
+
+#[derive(Template)]
+#[template(path = "certificates.html")]
+struct Certificates {
+    frame: Frame,
+    directory: Directory,
+    channels: Vec<ChannelView>,
+}
+
+/// Where operators put their own files.
+struct Directory {
+    path: String,
+    is_watched: bool,
+    poll_seconds: u64,
+}
+
+/// One channel.
+struct ChannelView {
+    id: &'static str,
+    name: &'static str,
+    about: &'static str,
+    is_custom: bool,
+    /// The names of its files in the directory.
+    files: Vec<&'static str>,
+    leaf: Link,
+    /// Behind the leaf.
+    chain: Vec<Link>,
+    /// Whose certificates the other side may have.
+    cas: Vec<Link>,
+    names: Vec<String>,
+    rotated: Moment,
+    refusal: Option<RefusalView>,
+    /// What is taken with a warning.
+    doubts: Vec<String>,
+}
+
+/// Why the last files were refused.
+struct RefusalView {
+    error: String,
+    remedy: String,
+    at: Moment,
+}
+
+/// One certificate.
+struct Link {
+    subject: String,
+    issuer: String,
+    serial: String,
+    sha256: String,
+    begin: Moment,
+    validity: Validity,
+}
+
+pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Result<Response, PageError> {
+    let now = OffsetDateTime::now_utc();
+    let directory = Directory {
+        path: state.custom_dir.path().display().to_string(),
+        is_watched: state.custom_dir.is_watched(),
+        poll_seconds: state.custom_dir.poll().as_secs().max(1),
+    };
+    let channels = vec![
+        ChannelView::new(Channel::ConsoleHttps, &state.https, now),
+        ChannelView::new(Channel::ConsoleDefender, &state.defender, now),
+    ];
+    let frame = Frame::new(&state, visitor, Entry::Certificates, "Certificates");
+    render(&Certificates { frame, directory, channels })
+}
+
+impl ChannelView {
+    fn new(channel: Channel, tls: &Subscriber<ServerConfig>, now: OffsetDateTime) -> Self {
+        let live = tls.current();
+        let material = &live.material;
+        let link = |facts: &CertificateFacts| Link::new(facts, now);
+        Self {
+            id: channel.id(),
+            name: words::channel_title(channel),
+            about: words::channel_about(channel),
+            is_custom: live.source == Source::Custom,
+            files: channel.files().names().collect(),
+            leaf: link(material.leaf()),
+            chain: material.chain_facts().skip(1).map(link).collect(),
+            cas: material.ca_facts().map(link).collect(),
+            names: material.leaf().sans.clone(),
+            rotated: Moment::new(live.rotated_at),
+            refusal: tls.last_refusal().map(RefusalView::from),
+            doubts: material.doubts(now).iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn copy_id(&self) -> String {
+        format!("{}-commands", self.id)
+    }
+
+    /// What an operator types to rotate, in a folder with the new files.
+    fn commands(&self, directory: &str) -> String {
+        format!("console certs check .\ncp {} {}/", self.files.join(" "), words::shell(directory))
+    }
+}
+
+impl Link {
+    fn new(facts: &CertificateFacts, now: OffsetDateTime) -> Self {
+        Self {
+            subject: facts.subject.clone(),
+            issuer: facts.issuer.clone(),
+            serial: facts.serial.clone(),
+            sha256: facts.sha256.clone(),
+            begin: Moment::new(facts.not_before),
+            validity: Validity::new(facts.not_after, now),
+        }
+    }
+}
+
+impl From<Refusal> for RefusalView {
+    fn from(Refusal { error, remedy, at }: Refusal) -> Self {
+        Self { error, remedy, at: Moment::new(at) }
+    }
+}

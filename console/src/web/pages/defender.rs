@@ -1,0 +1,48 @@
+//! `/defenders/{id}`: one Defender, its host, its certificate, its own files and its log.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use time::OffsetDateTime;
+
+use super::host::Host;
+use super::words::{Moment, Validity};
+use super::{Entry, Frame, PageError, Visitor, render};
+use crate::fleet::{DefenderView, source_name};
+use crate::web::AppState;
+use crate::web::defenders::{HostReport, UNKNOWN};
+use crate::web::error::ApiError;
+use crate::web::input::Id;
+
+#[derive(Template)]
+#[template(path = "defender.html")]
+struct Defender {
+    frame: Frame,
+    defender: DefenderView,
+    last_seen: Moment,
+    source: &'static str,
+    validity: Validity,
+    /// What it reported of its host; `None` before its first report.
+    host: Option<Host>,
+}
+
+pub(super) async fn page(
+    visitor: Visitor,
+    id: Result<Id, ApiError>,
+    State(state): State<AppState>,
+) -> Result<Response, PageError> {
+    let Id(id) = id?;
+    let now = OffsetDateTime::now_utc();
+    let defender = state.fleet.get(id).ok_or(UNKNOWN)?;
+    let report = HostReport::newest(&state, id).await?;
+    let host = report.map(|report| Host::new(report, &defender.certificate.sha256, now));
+    render(&Defender {
+        // A name of control characters or none at all is still a title.
+        frame: Frame::new(&state, visitor, Entry::Defenders, format!("Defender {}", defender.hostname)),
+        last_seen: Moment::new(defender.last_seen),
+        source: source_name(defender.certificate.source),
+        validity: Validity::new(defender.certificate.not_after, now),
+        host,
+        defender,
+    })
+}
