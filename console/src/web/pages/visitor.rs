@@ -35,7 +35,7 @@ impl Visitor {
 
     /// Whether this user may read the logs of Defenders.
     pub(in crate::web) fn is_log_reader(&self) -> bool {
-        self.is_operator() || self.is_auditor()
+        self.is_auditor() || self.role == Role::Operator
     }
 
     /// The role as people read it.
