@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::backup::{self, keeper::Keeper};
 use crate::channels::Channels;
 use crate::config::Config;
 use crate::door::Door;
@@ -61,10 +62,15 @@ impl Opened {
     async fn open(config: &Config) -> anyhow::Result<Self> {
         let descriptors = descriptors::raise_limit();
         let instance = Instance::take(&config.data_dir)?;
+        let mut was_restored = backup::finish(&config.data_dir)?;
         let names = config.server_names(&hostname());
         let custom_dir = CustomDir::open(&config.custom_certs_dir, config.custom_certs_poll);
         let now = OffsetDateTime::now_utc();
         let store = Store::open(&config.database).await?;
+        was_restored |= backup::settle(&config.data_dir, &store).await?;
+        if was_restored {
+            tracing::info!("Completed a restore that had been interrupted");
+        }
         let extra = ExtraNames::stored(&store).await?;
         let own_dir = config.data_dir.join("certificates");
         Ok(Self {
@@ -94,8 +100,10 @@ impl Opened {
         let names = ExtraNames::new(store.clone(), Arc::clone(&channels.renewal));
         let door = Door::new(places(descriptors));
         let ready = web::Ready::default();
+        let keeper = Keeper::new(store.clone(), config.database.clone(), &config.data_dir);
         let state = web::AppState {
             access,
+            backups: keeper.clone(),
             ca_pem: channels.authority.ca_pem().into(),
             custom_dir: channels.custom_dir.clone(),
             defender: channels.defender.clone(),
@@ -152,6 +160,7 @@ impl Opened {
         );
         drop(outcomes);
 
+        front.spawn_critical("backups", shutdown.clone(), keeper.run(shutdown.clone()));
         back.spawn("audit check", check_audits(store.clone(), shutdown.clone()));
 
         ready.set();

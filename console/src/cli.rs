@@ -9,6 +9,17 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+macro_rules! tool_flags {
+    () => {
+        "      --passphrase-file <FILE>  File with the passphrase of the backup, 12 characters or more; - reads\n\
+        \x20                               standard input [env: CONSOLE_BACKUP_PASSPHRASE_FILE]\n\
+        \x20     --data-dir <DIR>          Data directory of the Console [env: CONSOLE_DATA_DIR]\n\
+        \x20                               [default: /var/lib/twistlock/console]\n\
+        \x20     --database-url <URL>      PostgreSQL in place of the embedded database\n\
+        \x20                               [env: CONSOLE_DATABASE_URL]\n"
+    };
+}
+
 /// The Console: HTTPS API and the Defenders' WebSocket.
 #[derive(Debug, Parser)]
 #[command(name = "console", version, about, long_about = None, max_term_width = 110)]
@@ -24,6 +35,20 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a backup of the Console to a file, also while it runs
+    ///
+    /// Database and certificate authority go to one encrypted file, of mode 0600, whole or not at all. Users,
+    /// settings, Defenders, reports and the audit log are in it; sessions, tokens, custom certificates and the
+    /// passphrase are not.
+    #[command(help_template = TOOL_HELP, override_usage = "console backup --passphrase-file FILE FILE", after_help = BACKUP_FLAGS)]
+    Backup {
+        /// File to write, for example /var/backups/console.backup
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Where the passphrase is.
+        #[command(flatten)]
+        passphrase: PassphraseSource,
+    },
     /// Work with custom certificates
     #[command(
         disable_help_subcommand = true,
@@ -34,8 +59,36 @@ pub enum Command {
         #[command(subcommand)]
         command: Certs,
     },
+    /// Put a backup in the place of the Console's data, while the Console does not run
+    ///
+    /// The whole file is read and checked before anything is touched. A backup of an older version is brought up to
+    /// date, one of a newer version is refused. With --database-url it goes to PostgreSQL, wherever it was made.
+    #[command(
+        help_template = TOOL_HELP,
+        override_usage = "console restore [--replace] --passphrase-file FILE FILE",
+        after_help = RESTORE_FLAGS
+    )]
+    Restore {
+        /// File that `console backup` has written, or that was downloaded
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Where the passphrase is.
+        #[command(flatten)]
+        passphrase: PassphraseSource,
+        /// Restore also where there is data already; that is kept aside, in a folder that is named at the end
+        #[arg(long)]
+        replace: bool,
+    },
     /// Run the Console; the same as no command
     Serve,
+}
+
+/// Where a passphrase is; never the passphrase, which others could see in the list of processes.
+#[derive(Debug, Args)]
+pub struct PassphraseSource {
+    /// File with the passphrase that the backup is encrypted with, 12 characters or more; - reads standard input
+    #[arg(long = "passphrase-file", env = "CONSOLE_BACKUP_PASSPHRASE_FILE", value_name = "FILE")]
+    pub passphrase_file: PathBuf,
 }
 
 /// Work with custom certificates.
@@ -150,6 +203,16 @@ const DEFENDER_LISTEN_HELP: &str = "Address that Defenders connect to (WebSocket
      [default: [::]:8084]";
 const PUBLIC_URL_HELP: &str =
     "URL that users reach the Console by, https://HOST[:PORT] [default: derived from the request]";
+
+// By hand: clap would list the settings of `serve` too, most of which have no meaning here.
+const TOOL_HELP: &str = "{about}\n\n{usage-heading} {usage}\n\nArguments:\n{positionals}{after-help}";
+const BACKUP_FLAGS: &str = concat!("\nOptions:\n", tool_flags!());
+const RESTORE_FLAGS: &str = concat!(
+    "\nOptions:\n",
+    "      --replace                 Restore also where there is data already; that is kept aside, in a\n",
+    "                                folder that is named at the end\n",
+    tool_flags!()
+);
 
 const STORAGE: &str = "Storage";
 const LISTENERS: &str = "Listeners";

@@ -17,6 +17,7 @@
 
 pub mod access;
 pub mod app;
+pub mod backup;
 pub mod channels;
 pub mod cli;
 pub mod cmd;

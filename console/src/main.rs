@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use console::backup::There;
 use console::channels::ChannelError;
-use console::cli::{Certs, Cli, Command};
+use console::cli::{Certs, Cli, Command, Serve};
 use console::config::Config;
 use console::{app, cmd};
 use lifecycle::logging;
@@ -14,13 +15,30 @@ fn main() -> ExitCode {
         Some(Command::Certs { command: Certs::Check { dir } }) => {
             cmd::certs_check::run(&dir, &mut std::io::stdout().lock()).unwrap_or(ExitCode::FAILURE)
         }
-        Some(Command::Serve) | None => match Config::parse(cli.serve) {
-            Ok(config) => serve(config),
-            Err(faults) => {
-                eprint!("{faults}\nFor more information, try 'console --help'.\n");
-                ExitCode::from(WRONG_USAGE)
-            }
-        },
+        Some(Command::Backup { file, passphrase }) => with_config(cli.serve, |config| {
+            cmd::backup::make(&config, &file, &passphrase.passphrase_file, &mut std::io::stdout().lock())
+        }),
+        Some(Command::Restore { file, passphrase, replace }) => with_config(cli.serve, |config| {
+            let there = if replace { There::Replace } else { There::Keep };
+            cmd::backup::restore(
+                config,
+                file,
+                &passphrase.passphrase_file,
+                there,
+                &mut std::io::stdout().lock(),
+            )
+        }),
+        Some(Command::Serve) | None => with_config(cli.serve, serve),
+    }
+}
+
+fn with_config(given: Serve, work: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match Config::parse(given) {
+        Ok(config) => work(config),
+        Err(faults) => {
+            eprint!("{faults}\nFor more information, try 'console --help'.\n");
+            ExitCode::from(WRONG_USAGE)
+        }
     }
 }
 

@@ -98,6 +98,14 @@ impl Api {
         Ok(Answer { status: status.as_u16(), headers, text: response.text().await? })
     }
 
+    /// The bytes of a file.
+    pub async fn download(&self, path: &str) -> Vec<u8> {
+        let request = self.client.get(format!("{}{path}", self.base)).bearer_auth(&self.token);
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        response.bytes().await.expect("all of it").to_vec()
+    }
+
     /// `GET`, which must be answered with 200; its JSON.
     pub async fn get(&self, path: &str) -> Value {
         let answer = self.call(Method::GET, path, None).await;

@@ -11,12 +11,14 @@
 //! reconnect.rs      what a Defender does when its Console or its connection goes
 //! crash.rs          kill -9 of either side
 //! api.rs, events.rs the HTTPS API and its event stream (contract section 5)
+//! backup.rs         backup and restore of a Console whose Defenders go on
 //! certs_check.rs, status.rs, shutdown.rs, log_lines.rs
 //! monitoring.rs     the files for Prometheus, judged by its own tool
 //! stage.rs          a Console and a Defender that all three channels can be tried on
 //! ```
 
 mod api;
+mod backup;
 mod bad_input;
 mod certs_check;
 mod crash;

@@ -1,3 +1,5 @@
 //! The tools: one file for each subcommand. `serve` is in `app.rs`.
 
+pub mod backup;
 pub mod certs_check;
+pub mod passphrase;

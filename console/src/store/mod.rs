@@ -9,6 +9,8 @@
 //! sessions.rs  sessions of the web UI, as digests
 //! keys.rs      named access keys of programs, as digests
 //! settings.rs  key and value
+//! tables.rs    all rows of all tables, for backups
+//! load.rs      filling an empty database with them
 //! writer.rs    the one writer of the fleet's tables
 //! ```
 //!
@@ -36,8 +38,10 @@ use crate::config::{Database, DatabaseUrl};
 pub mod audits;
 pub mod fleet;
 pub mod keys;
+pub mod load;
 pub mod sessions;
 pub mod settings;
+pub mod tables;
 pub mod tokens;
 pub mod users;
 pub mod writer;
@@ -154,6 +158,25 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens a database as it is: its schema stays, so that it may be in use by another version of the Console. A file
+    /// that is not there is made, and empty.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open_as_is(database: &Database) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        match database {
+            Database::Embedded(path) => Self::open_file(path).await,
+            Database::Postgres(url) => Self::open_postgres(url).await,
+        }
+    }
+
+    /// The newest schema step that this version knows.
+    #[must_use]
+    pub fn newest_schema() -> i64 {
+        MIGRATIONS.iter().map(|(step, _, _)| *step).max().unwrap_or(0)
+    }
+
     /// For reads; also for a single statement that writes where its order does not matter.
     pub(crate) fn pool(&self) -> &AnyPool {
         &self.pool
@@ -254,13 +277,18 @@ async fn connect(pool: AnyPoolOptions, url: &str, check: &'static str) -> Result
 }
 
 async fn migrate(pool: &AnyPool, place: String) -> Result<(), StoreError> {
-    let steps = MIGRATIONS.iter().map(|(version, name, sql)| {
-        Migration::new(*version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
-    });
-    Migrator::with_migrations(steps.collect()).run(pool).await.map_err(|error| match error {
+    migrator(i64::MAX).run(pool).await.map_err(|error| match error {
         MigrateError::VersionMissing(step) => StoreError::Newer { place, step },
         source => StoreError::Migrate { place, source: Box::new(source) },
     })
+}
+
+/// The schema steps up to and with `upto`.
+fn migrator(upto: i64) -> Migrator {
+    let steps = MIGRATIONS.iter().filter(|(step, _, _)| *step <= upto).map(|(step, name, sql)| {
+        Migration::new(*step, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(steps.collect())
 }
 
 /// The path inside a `sqlite://` URL: everything but the plain characters as `%XX`.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::{LimitsError, ManageError, NewKeyError, OwnPasswordError, SignInError, SignUpError};
+use crate::backup::BackupError;
 use crate::enroll::EnrolError;
 use crate::names::NamesError;
 use crate::store::StoreError;
@@ -153,6 +154,18 @@ impl IntoResponse for ApiError {
             _ => {}
         }
         response
+    }
+}
+
+impl From<BackupError> for ApiError {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Busy | BackupError::NoPassphrase => {
+                Self::Conflict(format!("{error}; {}", error.remedy()))
+            }
+            BackupError::Stopped => Self::Unavailable("the Console is stopping"),
+            other => Self::Internal(lifecycle::logging::error_chain(&other)),
+        }
     }
 }
 

@@ -15,8 +15,8 @@
 //! guard.rs          headers of every answer; a panic is a 500
 //! roster.rs         lists of Defenders
 //! bulk.rs           one call for many Defenders
-//! audits.rs  certificates.rs  defenders.rs  events.rs  keys.rs  metrics.rs  session.rs  sessions.rs  settings.rs
-//! users.rs
+//! audits.rs  backups.rs  certificates.rs  defenders.rs  events.rs  keys.rs  metrics.rs  session.rs  sessions.rs
+//! settings.rs  users.rs
 //! pages/            what people see in a browser
 //! assets.rs         style, scripts and icons of the pages
 //! ```
@@ -32,6 +32,7 @@ use certs::{CustomDir, Subscriber};
 use rustls::ServerConfig;
 
 use crate::access::Access;
+use crate::backup::keeper::Keeper;
 use crate::config::PublicUrl;
 use crate::enroll::Enrolment;
 use crate::fleet::Fleet;
@@ -43,6 +44,7 @@ mod admission;
 mod assets;
 mod audits;
 mod auth;
+mod backups;
 mod bulk;
 mod certificates;
 mod cookie;
@@ -70,6 +72,8 @@ mod users;
 pub struct AppState {
     /// Users, passwords, tokens.
     pub access: Access,
+    /// Backups that are kept.
+    pub backups: Keeper,
     /// The Console's own CA, PEM.
     pub ca_pem: Arc<str>,
     /// Where operators put their own certificates.
@@ -137,6 +141,9 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("certificates", get(certificates::list)),
         ("settings/certs", get(settings::certs).post(settings::change_certs)),
         ("settings/sessions", get(sessions::limits).post(sessions::change_limits)),
+        ("settings/backups", get(backups::schedule).post(backups::change_schedule)),
+        ("backups", get(backups::list).post(backups::make)),
+        ("backups/{name}", get(backups::download).delete(backups::remove)),
         ("audits", get(audits::list)),
         ("metrics", get(metrics::page)),
         ("events", get(events::stream)),

@@ -12,7 +12,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::Problem;
 use super::{
-    audits, bulk, certificates, defenders, events, keys, metrics, roster, session, sessions, settings, users,
+    audits, backups, bulk, certificates, defenders, events, keys, metrics, roster, session, sessions,
+    settings, users,
 };
 
 #[derive(OpenApi)]
@@ -22,6 +23,12 @@ use super::{
     security(("bearer" = []), ("basic" = []), ("session" = [])),
     paths(
         audits::list,
+        backups::change_schedule,
+        backups::download,
+        backups::list,
+        backups::make,
+        backups::remove,
+        backups::schedule,
         bulk::decommission,
         certificates::ca,
         certificates::list,

@@ -76,6 +76,11 @@ impl Api {
         });
         let state = AppState {
             access,
+            backups: Keeper::new(
+                store.clone(),
+                Database::Embedded(dir.path().join("console.db")),
+                dir.path(),
+            ),
             ca_pem: authority.ca_pem().into(),
             custom_dir: nowhere.clone(),
             defender: defender.clone(),

@@ -23,5 +23,5 @@ mod stderr;
 pub mod tasks;
 
 pub use backoff::Backoff;
-pub use instance::Instance;
+pub use instance::{Instance, InstanceError};
 pub use tasks::Tasks;

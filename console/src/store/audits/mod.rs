@@ -58,6 +58,14 @@ pub struct Deed {
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
+    /// A kept backup was removed.
+    BackupDeleted,
+    /// A kept backup was downloaded.
+    BackupDownloaded,
+    /// A backup was made.
+    BackupMade,
+    /// The Console was restored from a backup.
+    BackupRestored,
     /// An install bundle was issued.
     BundleIssued,
     /// A Defender was decommissioned.
@@ -129,6 +137,10 @@ impl Action {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::BackupDeleted => "backup.deleted",
+            Self::BackupDownloaded => "backup.downloaded",
+            Self::BackupMade => "backup.made",
+            Self::BackupRestored => "backup.restored",
             Self::BundleIssued => "defender.bundle-issued",
             Self::Decommissioned => "defender.decommissioned",
             Self::KeyAdded => "access-key.added",
