@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
@@ -151,6 +152,7 @@ impl Opened {
             front.spawn_critical("http listener", shutdown.clone(), front_end.serve_plain(listener));
         }
         front.spawn("last contacts", note_seen(fleet.clone(), shutdown.clone()));
+        front.spawn("fleet samples", take_samples(fleet.clone(), shutdown.clone()));
         let (outcomes, outcomes_received) = mpsc::channel(OUTCOMES);
         channels.run(&back, &outcomes, &shutdown);
         back.spawn_critical("certificate renewal", shutdown.clone(), names.run(shutdown.clone()));
@@ -190,6 +192,18 @@ async fn note_seen(fleet: Fleet, shutdown: CancellationToken) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(NOTE_SEEN_EVERY) => fleet.note_seen(),
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+/// Counts the fleet for the charts, at the start and then every minute.
+async fn take_samples(fleet: Fleet, shutdown: CancellationToken) {
+    let mut minute = tokio::time::interval(SAMPLE_EVERY);
+    minute.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = minute.tick() => fleet.take_sample(OffsetDateTime::now_utc()),
             () = shutdown.cancelled() => return,
         }
     }
@@ -320,6 +334,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// The most by which the last contact of a Defender is out of date after a crash.
 const NOTE_SEEN_EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// Distance of the points of the charts.
+const SAMPLE_EVERY: Duration = Duration::from_secs(60);
 
 /// Rotations and refusals on their way to the readers of events; when it is full, a channel waits with its next.
 const OUTCOMES: usize = 64;

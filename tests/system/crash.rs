@@ -154,3 +154,32 @@ async fn a_damaged_authority_is_an_error_with_a_remedy_and_never_replaced() {
         assert_eq!(std::fs::read(&path).expect("still there"), content, "{path:?} is as it was");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_a_killed_console_left_open_is_ended_at_the_next_start() {
+    let mut console = TestConsole::start().await;
+    let api = console.api().await;
+    let id = Uuid::new_v4();
+    let identity = api.bundle().await;
+    let wire = Wire::join(console.defenders, &identity, id).await.expect("welcome");
+    let path = format!("defenders/{id}/connections");
+    let open = api.get(&path).await;
+    assert_eq!(
+        (open[0]["disconnected_at"].is_null(), open.as_array().map(Vec::len)),
+        (true, Some(1)),
+        "{open}"
+    );
+    console.program_mut().kill();
+    drop(wire);
+    console.start_again().await;
+    let api = console.api().await;
+    let list = eventually("the end of the connection", SOON, async || {
+        let list = api.get(&path).await;
+        if list[0]["disconnected_at"].is_null() { Err(list) } else { Ok(list) }
+    })
+    .await;
+    assert_eq!(list[0]["cause"], "the Console stopped", "{list}");
+    let _wire = Wire::join(console.defenders, &identity, id).await.expect("welcome");
+    let list = api.get(&path).await;
+    assert_eq!((list[0]["cause"].is_null(), list.as_array().map(Vec::len)), (true, Some(2)), "{list}");
+}

@@ -14,6 +14,7 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use super::registry::Record;
+use crate::store::history::CertificateChange;
 
 /// One thing that happened.
 #[derive(Debug, Clone, Serialize)]
@@ -98,6 +99,38 @@ impl EventKind {
             hostname: hello.defender.hostname.clone(),
             address: address.to_canonical().to_string(),
         })
+    }
+
+    /// What the history of certificates keeps of it.
+    pub(super) fn certificate_change(&self, time: OffsetDateTime) -> Option<CertificateChange> {
+        let none = CertificateChange {
+            time,
+            channel: String::new(),
+            outcome: String::new(),
+            source: None,
+            not_after: None,
+            sha256: None,
+            error: None,
+            remedy: None,
+        };
+        match self {
+            Self::CertificatesRefused { channel, error, remedy } => Some(CertificateChange {
+                channel: (*channel).to_owned(),
+                outcome: "refused".to_owned(),
+                error: Some(error.clone()),
+                remedy: Some(remedy.clone()),
+                ..none
+            }),
+            Self::CertificatesRotated { channel, source, not_after, sha256 } => Some(CertificateChange {
+                channel: (*channel).to_owned(),
+                outcome: "rotated".to_owned(),
+                source: Some(source.clone()),
+                not_after: OffsetDateTime::parse(not_after, &Rfc3339).ok(),
+                sha256: Some(sha256.clone()),
+                ..none
+            }),
+            _ => None,
+        }
     }
 
     pub(super) fn disconnected(record: &Record, cause: &str) -> Self {

@@ -41,13 +41,15 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::store::Figures;
 use crate::store::StoreError;
 use crate::store::audits::{Action, Actor, Deed};
 use crate::store::fleet::Decommission;
+use crate::store::history::{Connection, Sample};
 use crate::store::writer::{Writer, WriterGone};
 use event::Events;
 use index::Index;
-use registry::Registry;
+use registry::{Line, Registry};
 
 /// The fleet. Clones share it.
 #[derive(Clone, Debug)]
@@ -68,6 +70,17 @@ struct Inner {
 struct State {
     registry: Registry,
     events: Events,
+}
+
+impl Line {
+    fn begun(self) -> Connection {
+        let address = self.address.to_canonical().to_string();
+        Connection { connected_at: self.since, disconnected_at: None, cause: None, address }
+    }
+
+    fn ended(self, now: OffsetDateTime, cause: &str) -> Connection {
+        Connection { disconnected_at: Some(now), cause: Some(cause.to_owned()), ..self.begun() }
+    }
 }
 
 impl Fleet {
@@ -92,6 +105,11 @@ impl Fleet {
             state.events.publish(now, EventKind::connected(hello, address));
         }
         drop(state);
+        let id = hello.defender.id;
+        if let Some(line) = arrival.ended {
+            self.inner.writer.connection(id, line.ended(now, Close::Replaced.cause()));
+        }
+        self.inner.writer.connection(id, Line { since: now, address }.begun());
         if arrival.is_news {
             self.inner.writer.hello(arrival.row.record.clone());
         }
@@ -101,10 +119,13 @@ impl Fleet {
     /// Notes that a session has ended; does nothing when a newer one has taken its place.
     pub fn leave(&self, session: &SessionHandle, cause: &str, now: OffsetDateTime) {
         let mut state = self.state();
-        let Some(row) = state.registry.leave(session) else { return };
+        let Some((row, line)) = state.registry.leave(session) else { return };
         state.events.publish(now, EventKind::disconnected(&row.record, cause));
         drop(state);
         self.inner.writer.seen(session.defender(), row.last_seen());
+        if let Some(line) = line {
+            self.inner.writer.connection(session.defender(), line.ended(now, cause));
+        }
     }
 
     /// Keeps when each connected Defender was last heard, so that it is known after a crash too.
@@ -147,15 +168,32 @@ impl Fleet {
         let Some((row, session)) = state.registry.decommission(id, now) else { return Ok(false) };
         state.events.publish(now, EventKind::decommissioned(&row.record));
         drop(state);
-        if let Some(session) = session {
+        if let Some((session, line)) = session {
             session.order(Order::Close(Close::Decommissioned));
+            self.inner.writer.connection(id, line.ended(now, Close::Decommissioned.cause()));
         }
         Ok(true)
     }
 
-    /// Tells the readers of events that something happened outside the fleet: a rotation, a refusal.
+    /// Tells the readers of events that something happened outside the fleet; a rotation and a refusal are kept.
     pub fn announce(&self, now: OffsetDateTime, event: EventKind) {
+        if let Some(change) = event.certificate_change(now) {
+            self.inner.writer.certificate_change(change);
+        }
         self.state().events.publish(now, event);
+    }
+
+    /// Keeps how many are connected, for the charts.
+    pub fn take_sample(&self, now: OffsetDateTime) {
+        let (connected, known) = (self.connected(), self.known());
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let disconnected = count(known.saturating_sub(connected));
+        self.inner.writer.sample(Sample { time: now, connected: count(connected), disconnected });
+    }
+
+    /// Returns once what has happened so far can be read from the history in the store.
+    pub async fn settle_history(&self) {
+        self.inner.writer.settle_history().await;
     }
 
     /// The Defenders that are not decommissioned, as `query` asks for them.
@@ -201,10 +239,10 @@ impl Fleet {
         self.state().events.figures()
     }
 
-    /// Reports stored since the start.
+    /// What the store has written of reports, and what waits.
     #[must_use]
-    pub fn reports_stored(&self) -> u64 {
-        self.inner.writer.stored()
+    pub fn writer_figures(&self) -> Figures {
+        self.inner.writer.figures()
     }
 
     /// The events after `last` (a revision), and those to come.

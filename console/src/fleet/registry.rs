@@ -42,9 +42,23 @@ pub struct Arrival {
     pub superseded: Option<Arc<SessionHandle>>,
     /// What is known of it from now on.
     pub row: Arc<Row>,
+    /// The connection that ended with it.
+    pub ended: Option<Line>,
     /// Whether that says more than what was known before, but for the time.
     pub is_news: bool,
 }
+
+/// Where a session comes from, since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// When it was taken in.
+    pub since: OffsetDateTime,
+    /// Where from.
+    pub address: IpAddr,
+}
+
+/// A session that is to be closed, and its line.
+pub(super) type Cut = (Arc<SessionHandle>, Line);
 
 /// Known Defenders by identity.
 #[derive(Debug, Default)]
@@ -63,6 +77,8 @@ pub(super) struct Registry {
 pub(super) struct Entry {
     pub(super) row: Arc<Row>,
     pub(super) session: Option<Arc<SessionHandle>>,
+    /// Of the session.
+    line: Option<Line>,
     /// The highest report number on disk when its last session ended.
     last_seq: u64,
     decommissioned_at: Option<OffsetDateTime>,
@@ -105,16 +121,17 @@ impl Registry {
         presence.set_connected(true);
         let session = Arc::new(SessionHandle::with(presence, id, number, entry.last_seq));
         entry.session = Some(Arc::clone(&session));
+        let ended = entry.line.replace(Line { since: now, address });
         let row = Arc::clone(&entry.row);
         self.connected += usize::from(superseded.is_none());
         if is_news {
             self.note(Arc::clone(&row));
         }
-        Ok(Arrival { session, superseded, row, is_news })
+        Ok(Arrival { session, superseded, row, ended, is_news })
     }
 
     /// The Defender that is gone now; `None` when another session has taken over.
-    pub(super) fn leave(&mut self, session: &SessionHandle) -> Option<Arc<Row>> {
+    pub(super) fn leave(&mut self, session: &SessionHandle) -> Option<(Arc<Row>, Option<Line>)> {
         let entry = self.entries.get_mut(&session.defender())?;
         if entry.session.as_ref()?.number() != session.number() {
             return None;
@@ -123,15 +140,11 @@ impl Registry {
         entry.row.presence().set_connected(false);
         entry.last_seq = entry.last_seq.max(session.stored());
         self.connected -= 1;
-        Some(Arc::clone(&entry.row))
+        Some((Arc::clone(&entry.row), entry.line.take()))
     }
 
-    /// The Defender, and the session to close.
-    pub(super) fn decommission(
-        &mut self,
-        id: Uuid,
-        now: OffsetDateTime,
-    ) -> Option<(Arc<Row>, Option<Arc<SessionHandle>>)> {
+    /// The Defender, and the session to close with its line.
+    pub(super) fn decommission(&mut self, id: Uuid, now: OffsetDateTime) -> Option<(Arc<Row>, Option<Cut>)> {
         let entry = self.entries.get_mut(&id).filter(|entry| entry.decommissioned_at.is_none())?;
         entry.decommissioned_at = Some(now);
         entry.row.retire();
@@ -139,7 +152,7 @@ impl Registry {
         let session = entry.session.take();
         self.connected -= usize::from(session.is_some());
         self.revision += 1;
-        Some((Arc::clone(&entry.row), session))
+        Some((Arc::clone(&entry.row), session.zip(entry.line.take())))
     }
 
     pub(super) fn live(&self) -> impl Iterator<Item = &Entry> {
@@ -199,7 +212,13 @@ impl Entry {
     fn new(record: Record) -> Self {
         let (last_seq, decommissioned_at) = (record.last_seq, record.decommissioned_at);
         let presence = Arc::new(Presence::new(record.last_seen));
-        Self { row: Arc::new(Row::new(record, presence)), session: None, last_seq, decommissioned_at }
+        Self {
+            row: Arc::new(Row::new(record, presence)),
+            session: None,
+            line: None,
+            last_seq,
+            decommissioned_at,
+        }
     }
 
     /// Whether the Defender says of itself what it did not say before.

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::audits::{Deed, Ledger};
+use super::history::HistoryRows;
 use super::{Store, StoreError, Write, from_milliseconds, milliseconds};
 use crate::fleet::Record;
 
@@ -26,6 +27,8 @@ pub struct FleetRows {
     pub last_seqs: HashMap<Uuid, u64>,
     /// Defenders to be refused from now on.
     pub decommissions: Vec<Decommission>,
+    /// What was.
+    pub history: HistoryRows,
 }
 
 /// A Defender to be refused from now on.
@@ -126,6 +129,7 @@ impl Store {
         update_each(write.connection(), "last_seq", &last_seqs).await?;
         let seen: Vec<_> = rows.seen.iter().map(|(id, at)| (*id, milliseconds(*at))).collect();
         update_each(write.connection(), "last_seen", &seen).await?;
+        rows.history.write(write.connection()).await?;
         if rows.decommissions.is_empty() { write.commit().await } else { decommission(write, rows).await }
     }
 
@@ -245,7 +249,7 @@ fn record(row: &AnyRow) -> Result<Record, sqlx::Error> {
 }
 
 /// `($1, $2), ($3, $4), …`
-fn values(rows: usize, columns: usize) -> String {
+pub(super) fn values(rows: usize, columns: usize) -> String {
     (0..rows)
         .map(|row| {
             let places =

@@ -3,6 +3,7 @@
 //! ```text
 //! mod.rs       open, migrate, transactions, errors
 //! fleet.rs     Defenders and their reports
+//! history/     connections, counts, rotations and refusals of the past
 //! users.rs     local users
 //! audits/      who changed what
 //! tokens.rs    bearer tokens, as digests
@@ -12,6 +13,7 @@
 //! tables.rs    all rows of all tables, for backups
 //! load.rs      filling an empty database with them
 //! writer.rs    the one writer of the fleet's tables
+//! figures.rs   what the writer counts
 //! ```
 //!
 //! Rules of the SQL, so that it serves both: `$1` placeholders, TEXT and BIGINT only, times as milliseconds
@@ -35,8 +37,12 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::config::{Database, DatabaseUrl};
 
+pub use figures::Figures;
+
 pub mod audits;
+mod figures;
 pub mod fleet;
+pub mod history;
 pub mod keys;
 pub mod load;
 pub mod sessions;
@@ -52,11 +58,14 @@ pub struct Store {
     pool: AnyPool,
     /// SQLite only, which has one writer: it waits its turn here, in order, not in SQLite's sleep and retry.
     writer: Option<Arc<Mutex<()>>>,
+    /// Transactions that were committed since the start.
+    commits: Arc<AtomicU64>,
 }
 
 /// A transaction that writes; rolled back when dropped before `Write::commit`.
 pub struct Write {
     transaction: Transaction<'static, Any>,
+    commits: Arc<AtomicU64>,
     /// Dropped after the transaction.
     _turn: Option<OwnedMutexGuard<()>>,
 }
@@ -190,7 +199,13 @@ impl Store {
             None => ("BEGIN", None),
         };
         let transaction = self.pool.begin_with(begin).await.map_err(fault)?;
-        Ok(Write { transaction, _turn: turn })
+        Ok(Write { transaction, commits: Arc::clone(&self.commits), _turn: turn })
+    }
+
+    /// Transactions that were committed since the start.
+    #[must_use]
+    pub fn transactions(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     /// Closes all connections; SQLite folds its log into the file.
@@ -218,7 +233,7 @@ impl Store {
             remedy: "restore it from a backup if it is damaged, or move it away to start empty",
             source,
         })?;
-        Ok(Self { pool, writer: Some(Arc::default()) })
+        Ok(Self { pool, writer: Some(Arc::default()), commits: Arc::default() })
     }
 
     async fn open_postgres(url: &DatabaseUrl) -> Result<Self, StoreError> {
@@ -229,7 +244,7 @@ impl Store {
             remedy: "check host, port, database, user and password of --database-url, and that PostgreSQL runs",
             source,
         })?;
-        Ok(Self { pool, writer: None })
+        Ok(Self { pool, writer: None, commits: Arc::default() })
     }
 }
 
@@ -241,7 +256,9 @@ impl Write {
 
     /// Makes it durable.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        self.transaction.commit().await.map_err(StoreError::during("committing a transaction"))
+        self.transaction.commit().await.map_err(StoreError::during("committing a transaction"))?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -309,6 +326,7 @@ fn percent_encode(path: &Path) -> String {
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../../migrations/0001_first.sql")),
     (2, "audits", include_str!("../../migrations/0002_audits.sql")),
+    (3, "fleet history", include_str!("../../migrations/0003_fleet_history.sql")),
     (4, "access", include_str!("../../migrations/0004_access.sql")),
 ];
 

@@ -6,7 +6,6 @@
 //! tried again until it can: sessions wait, nothing is lost.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +17,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::figures::{Counters, Figures};
 use super::fleet::{Decommission, FleetRows, ReportRow};
+use super::history::{CROWD, CertificateChange, Connection, HistoryRows, Sample};
 use super::{Store, StoreError};
 use crate::fleet::{Record, SessionHandle};
 
@@ -42,6 +43,12 @@ pub struct WriterTask {
     dirty: Arc<Dirty>,
     /// The highest report number on disk for each Defender: what is at or below it is not stored again.
     last_seqs: HashMap<Uuid, u64>,
+    /// Connections of each Defender since its oldest were last removed.
+    connections: HashMap<Uuid, u32>,
+    /// When history is written next, however busy the writer is.
+    next_history: Instant,
+    /// Connections that began before are over.
+    started_at: OffsetDateTime,
 }
 
 /// A report on its way to the disk.
@@ -57,8 +64,7 @@ struct Pending {
 struct Dirty {
     changes: Mutex<Changes>,
     wake: Notify,
-    /// Reports stored so far.
-    stored: AtomicU64,
+    counters: Counters,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +73,11 @@ struct Changes {
     seen: HashMap<Uuid, OffsetDateTime>,
     /// Each with who waits for it.
     decommissions: Vec<(Decommission, oneshot::Sender<()>)>,
+    history: HistoryRows,
+    /// Who waits for history to be on disk. With nobody here it may wait, so that a herd is not slowed down by it.
+    readers: Vec<oneshot::Sender<()>>,
+    /// Whether there is history that must not be lost.
+    is_urgent: bool,
 }
 
 impl Writer {
@@ -76,7 +87,15 @@ impl Writer {
         let (sender, reports) = mpsc::channel(QUEUE);
         let dirty = Arc::new(Dirty::default());
         let last_seqs = records.iter().map(|record| (record.defender.id, record.last_seq)).collect();
-        let task = WriterTask { store, reports, dirty: Arc::clone(&dirty), last_seqs };
+        let task = WriterTask {
+            store,
+            reports,
+            dirty: Arc::clone(&dirty),
+            last_seqs,
+            connections: HashMap::new(),
+            next_history: Instant::now() + CALM,
+            started_at: OffsetDateTime::now_utc(),
+        };
         (Self { reports: sender, dirty }, task)
     }
 
@@ -88,9 +107,42 @@ impl Writer {
         });
     }
 
-    /// Keeps when a Defender was last heard; written with the next group, within `SEEN_EVERY` at the latest.
+    /// Keeps when a Defender was last heard; written with the next group, within `CALM` at the latest.
     pub fn seen(&self, id: Uuid, at: OffsetDateTime) {
         self.dirty.lock().seen.insert(id, at);
+    }
+
+    /// Keeps that a connection began or ended; written within `CALM`, or when somebody reads.
+    pub fn connection(&self, defender: Uuid, connection: Connection) {
+        self.dirty.lock().history.connection(defender, connection);
+    }
+
+    /// Keeps how many Defenders there are; written within `CALM`, or when somebody reads.
+    pub fn sample(&self, sample: Sample) {
+        self.dirty.lock().history.sample(sample);
+    }
+
+    /// Keeps a rotation or a refusal; written with the next group.
+    pub fn certificate_change(&self, change: CertificateChange) {
+        self.dirty.change(|changes| {
+            changes.history.change(change);
+            changes.is_urgent = true;
+        });
+    }
+
+    /// Returns once the history so far is on disk, or the database does not take it for a while.
+    pub async fn settle_history(&self) {
+        let (done, settled) = oneshot::channel();
+        {
+            let mut changes = self.dirty.lock();
+            if changes.history.is_empty() && changes.readers.is_empty() {
+                return;
+            }
+            changes.readers.push(done);
+        }
+        self.dirty.wake.notify_one();
+        // Late history is better than none.
+        let _ = tokio::time::timeout(SETTLE, settled).await;
     }
 
     /// Keeps a report; the session learns when it is on disk.
@@ -106,10 +158,10 @@ impl Writer {
         self.reports.send(Pending { session, report, received_at }).await.map_err(|_| WriterGone)
     }
 
-    /// Reports stored since the start.
+    /// What was done so far, and what waits.
     #[must_use]
-    pub fn stored(&self) -> u64 {
-        self.dirty.stored.load(Ordering::Relaxed)
+    pub fn figures(&self) -> Figures {
+        self.dirty.counters.figures(self.reports.max_capacity() - self.reports.capacity())
     }
 
     /// Returns once the decommission is on disk.
@@ -123,14 +175,27 @@ impl Writer {
     }
 }
 
+impl Changes {
+    /// Whether nothing is there that has waited for a calm moment.
+    fn has_nothing_calm(&self) -> bool {
+        self.seen.is_empty() && self.history.is_empty()
+    }
+}
+
 impl Dirty {
     fn change(&self, change: impl FnOnce(&mut Changes)) {
         change(&mut self.lock());
         self.wake.notify_one();
     }
 
-    fn take(&self) -> Changes {
-        std::mem::take(&mut *self.lock())
+    /// What is to be written now; history stays unless `with_history`, somebody waits for it, or it is urgent.
+    fn take(&self, with_history: bool) -> Changes {
+        let mut changes = self.lock();
+        let mut taken = std::mem::take(&mut *changes);
+        if !(with_history || taken.is_urgent || !taken.readers.is_empty()) {
+            changes.history = std::mem::take(&mut taken.history);
+        }
+        taken
     }
 
     fn lock(&self) -> MutexGuard<'_, Changes> {
@@ -141,17 +206,19 @@ impl Dirty {
 impl WriterTask {
     /// Writes until `shutdown`, then once more what is left.
     pub async fn run(mut self, shutdown: CancellationToken) {
+        if let Err(error) = self.store.end_connections(self.started_at).await {
+            tracing::warn!(error = lifecycle::logging::error_chain(&error), "Cannot end old connections");
+        }
         let mut next_group = Instant::now();
-        let mut next_prune = Instant::now() + PRUNE_EVERY;
-        let mut next_seen = Instant::now() + SEEN_EVERY;
+        let mut next_prune = Instant::now() + FIRST_PRUNE;
         let mut pending = Vec::new();
         loop {
             let stopping = tokio::select! {
                 received = self.reports.recv_many(&mut pending, GROUP) => received == 0,
                 () = self.dirty.wake.notified() => false,
-                () = tokio::time::sleep_until(next_seen) => {
-                    next_seen = Instant::now() + SEEN_EVERY;
-                    if self.dirty.lock().seen.is_empty() {
+                () = tokio::time::sleep_until(self.next_history) => {
+                    if self.dirty.lock().has_nothing_calm() {
+                        self.next_history = Instant::now() + CALM;
                         continue;
                     }
                     false
@@ -174,7 +241,7 @@ impl WriterTask {
                 let Ok(report) = self.reports.try_recv() else { break };
                 pending.push(report);
             }
-            let written = self.write(&mut pending, &shutdown).await;
+            let written = self.write(&mut pending, stopping, &shutdown).await;
             if stopping || !written {
                 return;
             }
@@ -182,10 +249,20 @@ impl WriterTask {
     }
 
     /// Writes one group, and tries again until it is written. `false` when the Console stops before.
-    async fn write(&mut self, pending: &mut Vec<Pending>, shutdown: &CancellationToken) -> bool {
+    async fn write(
+        &mut self,
+        pending: &mut Vec<Pending>,
+        stopping: bool,
+        shutdown: &CancellationToken,
+    ) -> bool {
+        self.dirty.counters.take_in_hand(pending.len());
+        let with_history = stopping || Instant::now() >= self.next_history;
+        if with_history {
+            self.next_history = Instant::now() + CALM;
+        }
         // The reports were taken before the changes are: a report's Defender is in the table by then.
-        let mut changes = self.dirty.take();
-        let rows = self.rows(pending, &changes);
+        let mut changes = self.dirty.take(with_history);
+        let rows = self.rows(pending, &mut changes);
         let mut last_fault = String::new();
         while let Err(error) = self.store.write_fleet(&rows).await {
             let fault = lifecycle::logging::error_chain(&error);
@@ -202,8 +279,13 @@ impl WriterTask {
                 () = shutdown.cancelled() => return false,
             }
         }
-        let stored = u64::try_from(rows.reports.len()).unwrap_or(u64::MAX);
-        self.dirty.stored.fetch_add(stored, Ordering::Relaxed);
+        let now = OffsetDateTime::now_utc();
+        for report in &rows.reports {
+            // Negative when the clock was set back.
+            let delay = Duration::try_from(now - report.received_at).unwrap_or_default();
+            self.dirty.counters.count(delay);
+        }
+        self.dirty.counters.take_in_hand(0);
         for (id, seq) in &rows.last_seqs {
             self.last_seqs.insert(*id, *seq);
         }
@@ -212,16 +294,20 @@ impl WriterTask {
                 session.store_up_to(*seq);
             }
         }
-        for (_, done) in changes.decommissions.drain(..) {
-            // The caller may have gone away; the decommission stands.
+        let decommissioned = changes.decommissions.drain(..).map(|(_, done)| done);
+        for done in decommissioned.chain(changes.readers.drain(..)) {
+            // The caller may have gone away; what is written stands.
             let _ = done.send(());
         }
         true
     }
 
     /// What goes to the tables: each report once, however often it was sent.
-    fn rows(&self, pending: &[Pending], changes: &Changes) -> FleetRows {
+    fn rows(&mut self, pending: &[Pending], changes: &mut Changes) -> FleetRows {
+        let mut history = std::mem::take(&mut changes.history);
+        history.crowded = self.crowded(&history);
         let mut rows = FleetRows {
+            history,
             records: changes.records.values().cloned().collect(),
             seen: changes.seen.iter().map(|(id, at)| (*id, *at)).collect(),
             decommissions: changes.decommissions.iter().map(|(item, _)| item.clone()).collect(),
@@ -245,10 +331,29 @@ impl WriterTask {
         rows
     }
 
+    /// The Defenders that have connected so often that their oldest connections are to be removed.
+    fn crowded(&mut self, history: &HistoryRows) -> Vec<Uuid> {
+        let mut crowded = Vec::new();
+        for id in history.begun() {
+            let count = self.connections.entry(id).or_default();
+            *count += 1;
+            if *count >= CROWD {
+                *count = 0;
+                crowded.push(id);
+            }
+        }
+        crowded
+    }
+
     async fn prune(&self) {
-        let before = OffsetDateTime::now_utc() - KEEP_REPORTS;
-        if let Err(error) = self.store.prune_reports(before).await {
-            tracing::warn!(error = lifecycle::logging::error_chain(&error), "Cannot remove old reports");
+        let now = OffsetDateTime::now_utc();
+        for (what, pruned) in [
+            ("reports", self.store.prune_reports(now - KEEP_REPORTS).await),
+            ("history", self.store.prune_history(now).await),
+        ] {
+            if let Err(error) = pruned {
+                tracing::warn!(error = lifecycle::logging::error_chain(&error), "Cannot remove old {what}");
+            }
         }
     }
 }
@@ -262,11 +367,17 @@ const GROUP: usize = 4096;
 /// Shortest time between the starts of two transactions.
 const PACE: Duration = Duration::from_millis(100);
 
-/// A time of last contact that nobody waits for may be this late on disk.
-const SEEN_EVERY: Duration = Duration::from_secs(10);
+/// Times of last contact and history that nobody waits for may be this late on disk.
+const CALM: Duration = Duration::from_secs(10);
+
+/// How long a reader of history waits for what is not on disk yet.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Time between attempts to write while the database cannot.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Also a Console that is often started anew removes what is old.
+const FIRST_PRUNE: Duration = Duration::from_secs(60);
 
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 

@@ -16,7 +16,7 @@ use super::error::ApiError;
 use crate::fleet::Census;
 use crate::metrics::process::Process;
 use crate::metrics::{Call, Metrics, Text};
-use crate::store;
+use crate::store::{self, Figures};
 
 /// Counts each call, whatever becomes of it.
 pub(super) async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
@@ -46,7 +46,8 @@ fn write(state: &AppState) -> String {
     text.family("garrison_build_info", "gauge", "1, with the version of the Console.");
     text.sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     let census = state.fleet.census(OffsetDateTime::now_utc());
-    write_fleet(&mut text, &census, state.fleet.reports_stored());
+    write_fleet(&mut text, &census);
+    write_store(&mut text, &state.fleet.writer_figures(), state.store.transactions());
     write_expiring(&mut text, &census);
     write_channels(&mut text, state);
     let (readers, events) = state.fleet.event_figures();
@@ -65,7 +66,7 @@ fn write(state: &AppState) -> String {
     text.finish()
 }
 
-fn write_fleet(text: &mut Text, census: &Census, reports_stored: u64) {
+fn write_fleet(text: &mut Text, census: &Census) {
     let help = "Defenders that are not decommissioned, by state and version.";
     text.family("garrison_defenders", "gauge", help);
     for (version, connected, disconnected) in &census.versions {
@@ -76,8 +77,23 @@ fn write_fleet(text: &mut Text, census: &Census, reports_stored: u64) {
     text.sample("", &[], census.sessions);
     text.family("garrison_defender_sessions_opened_total", "counter", "Sessions opened since the start.");
     text.sample("", &[], census.sessions_so_far);
+}
+
+fn write_store(text: &mut Text, figures: &Figures, transactions: u64) {
     text.family("garrison_reports_stored_total", "counter", "Reports of Defenders stored since the start.");
-    text.sample("", &[], reports_stored);
+    text.sample("", &[], figures.stored);
+    text.family("garrison_reports_waiting", "gauge", "Reports that wait for the disk.");
+    text.sample("", &[], figures.waiting);
+    let help = "Time from the arrival of a report to the disk.";
+    text.family("garrison_report_delay_seconds", "histogram", help);
+    for (bound, count) in &figures.delays {
+        text.sample("_bucket", &[("le", bound)], count);
+    }
+    text.sample("_bucket", &[("le", "+Inf")], figures.stored);
+    text.sample("_sum", &[], figures.delay_seconds);
+    text.sample("_count", &[], figures.stored);
+    text.family("garrison_store_transactions_total", "counter", "Transactions committed since the start.");
+    text.sample("", &[], transactions);
 }
 
 /// One series for each bound, not for each Defender.

@@ -14,6 +14,7 @@
 //! admission.rs      heads that no handler sees; bodies that nobody read
 //! guard.rs          headers of every answer; a panic is a 500
 //! roster.rs         lists of Defenders
+//! history.rs        what was: connections, counts, rotations
 //! bulk.rs           one call for many Defenders
 //! audits.rs  backups.rs  certificates.rs  defenders.rs  events.rs  keys.rs  metrics.rs  session.rs  sessions.rs
 //! settings.rs  users.rs
@@ -54,6 +55,7 @@ mod drain;
 mod error;
 mod events;
 mod guard;
+mod history;
 mod input;
 mod keys;
 pub mod listener;
@@ -135,9 +137,12 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("defenders/facets", get(roster::facets)),
         ("defenders/install-bundle", get(defenders::install_bundle)),
         ("defenders/decommission", post(bulk::decommission)),
+        ("defenders/{id}/connections", get(history::connections)),
         ("defenders/{id}/host", get(defenders::host)),
         ("defenders/{id}", get(defenders::one).delete(defenders::decommission)),
         ("certs/ca.pem", get(certificates::ca)),
+        ("certificates/history", get(history::certificates)),
+        ("fleet/history", get(history::fleet)),
         ("certificates", get(certificates::list)),
         ("settings/certs", get(settings::certs).post(settings::change_certs)),
         ("settings/sessions", get(sessions::limits).post(sessions::change_limits)),

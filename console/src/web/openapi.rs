@@ -12,8 +12,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::Problem;
 use super::{
-    audits, backups, bulk, certificates, defenders, events, keys, metrics, roster, session, sessions,
-    settings, users,
+    audits, backups, bulk, certificates, defenders, events, history, keys, metrics, roster, session,
+    sessions, settings, users,
 };
 
 #[derive(OpenApi)]
@@ -38,6 +38,9 @@ use super::{
         defenders::one,
         description,
         events::stream,
+        history::certificates,
+        history::connections,
+        history::fleet,
         keys::add,
         keys::list,
         keys::remove,

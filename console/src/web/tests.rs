@@ -23,6 +23,7 @@ use crate::store::users::Role;
 use crate::store::writer::Writer;
 
 mod audits;
+mod history;
 mod keys;
 mod metrics;
 mod openapi;

@@ -65,7 +65,7 @@ fn a_decommissioned_defender_is_refused_and_no_longer_listed() {
     let now = OffsetDateTime::UNIX_EPOCH + Duration::DAY;
     let (row, session) = registry.decommission(id, now).expect("known");
     assert!(!row.is_connected());
-    assert_eq!(session.map(|session| session.number()), Some(arrival.session.number()));
+    assert_eq!(session.map(|(session, _)| session.number()), Some(arrival.session.number()));
     assert!(registry.decommission(id, now).is_none());
     assert!(registry.get(id).is_none() && registry.live().next().is_none());
     for _ in 0..2 {

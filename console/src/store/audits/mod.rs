@@ -222,7 +222,7 @@ fn read(row: &AnyRow) -> Result<(i64, Audit), sqlx::Error> {
 }
 
 /// `search` as a pattern of LIKE, every character of it taken as itself.
-fn pattern(search: &str) -> String {
+pub(super) fn pattern(search: &str) -> String {
     let mut pattern = String::from("%");
     for character in text(search).to_lowercase().chars() {
         if matches!(character, '%' | '_' | '\\') {
