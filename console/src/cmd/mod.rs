@@ -2,5 +2,4 @@
 
 pub mod backup;
 pub mod certs_check;
-pub mod export;
 pub mod passphrase;

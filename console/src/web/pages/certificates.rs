@@ -8,6 +8,8 @@ use certs::{CertificateFacts, Channel, Refusal, Source, Subscriber};
 use rustls::ServerConfig;
 use time::OffsetDateTime;
 
+use super::expiry::{self, Expiring};
+use super::feed::Happening;
 use super::words::{self, Moment, Validity};
 use super::{Entry, Frame, PageError, Visitor, render};
 use crate::web::AppState;
@@ -18,6 +20,12 @@ struct Certificates {
     frame: Frame,
     directory: Directory,
     channels: Vec<ChannelView>,
+    /// Rotations and refusals, newest first, and how many there were.
+    timeline: Vec<Happening>,
+    changes: u64,
+    /// What expires first, and how many certificates there are.
+    expiring: Vec<Expiring>,
+    certificates: String,
 }
 
 /// Where operators put their own files.
@@ -75,8 +83,19 @@ pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Res
         ChannelView::new(Channel::ConsoleHttps, &state.https, now),
         ChannelView::new(Channel::ConsoleDefender, &state.defender, now),
     ];
+    state.fleet.settle_history().await;
+    let (timeline, changes) = state.store.certificate_changes("", 0, TIMELINE).await?;
+    let (expiring, certificates) = expiry::next(&state, now, EXPIRING);
     let frame = Frame::new(&state, visitor, Entry::Certificates, "Certificates");
-    render(&Certificates { frame, directory, channels })
+    render(&Certificates {
+        frame,
+        directory,
+        channels,
+        timeline: timeline.iter().map(Happening::change).collect(),
+        changes,
+        expiring,
+        certificates: words::number(certificates),
+    })
 }
 
 impl ChannelView {
@@ -128,3 +147,7 @@ impl From<Refusal> for RefusalView {
         Self { error, remedy, at: Moment::new(at) }
     }
 }
+
+/// How many of each list are shown; the rest is in the CSV and in the list of Defenders.
+const EXPIRING: usize = 50;
+const TIMELINE: usize = 25;

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use time::OffsetDateTime;
 
+use super::feed::ConnectionView;
 use super::host::Host;
 use super::words::{Moment, Validity};
 use super::{Entry, Frame, PageError, Visitor, render};
@@ -24,6 +25,10 @@ struct Defender {
     validity: Validity,
     /// What it reported of its host; `None` before its first report.
     host: Option<Host>,
+    /// The newest ones, newest first.
+    connections: Vec<ConnectionView>,
+    /// How many are kept.
+    kept: u64,
 }
 
 pub(super) async fn page(
@@ -36,6 +41,8 @@ pub(super) async fn page(
     let defender = state.fleet.get(id).ok_or(UNKNOWN)?;
     let report = HostReport::newest(&state, id).await?;
     let host = report.map(|report| Host::new(report, &defender.certificate.sha256, now));
+    state.fleet.settle_history().await;
+    let (connections, kept) = state.store.connections(id, "", 0, CONNECTIONS).await?;
     render(&Defender {
         // A name of control characters or none at all is still a title.
         frame: Frame::new(&state, visitor, Entry::Defenders, format!("Defender {}", defender.hostname)),
@@ -43,6 +50,11 @@ pub(super) async fn page(
         source: source_name(defender.certificate.source),
         validity: Validity::new(defender.certificate.not_after, now),
         host,
+        connections: connections.into_iter().map(|one| ConnectionView::new(one, now)).collect(),
+        kept,
         defender,
     })
 }
+
+/// How many connections are shown; the rest is in the CSV.
+const CONNECTIONS: usize = 15;

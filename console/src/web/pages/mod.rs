@@ -29,9 +29,12 @@ use axum::routing::{get, post};
 use super::{AppState, assets};
 
 mod certificates;
+mod chart;
 mod defender;
 mod defenders;
 mod error;
+mod expiry;
+mod feed;
 mod form;
 mod frame;
 mod host;

@@ -5,20 +5,58 @@ use axum::extract::State;
 use axum::response::Response;
 use time::OffsetDateTime;
 
-use super::{Entry, Frame, PageError, Visitor, render};
-use crate::web::AppState;
+use super::chart::Chart;
+use super::expiry::{self, Expiring};
+use super::feed::Happening;
+use super::{Entry, Frame, PageError, Visitor, render, words};
+use crate::store::history::Sample;
+use crate::web::{AppState, history};
 
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct Overview {
     frame: Frame,
-    connected: usize,
+    known: usize,
+    all: String,
+    connected: String,
     disconnected: usize,
+    disconnected_text: String,
+    /// How many certificates expire soon, and the first of all.
+    soon: usize,
+    expiring: Vec<Expiring>,
+    chart: Chart,
+    changes: Vec<Happening>,
+    events: Vec<Happening>,
 }
 
 pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Result<Response, PageError> {
-    let census = state.fleet.census(OffsetDateTime::now_utc());
-    let disconnected = census.versions.iter().map(|(_, _, gone)| gone).sum();
+    let now = OffsetDateTime::now_utc();
+    let (known, connected) = (state.fleet.known(), state.fleet.connected());
+    let disconnected = known.saturating_sub(connected);
+    let mut samples = history::samples(&state, Some(24), Some(STEP_MINUTES)).await?;
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    samples.insert(0, Sample { time: now, connected: count(connected), disconnected: count(disconnected) });
+    let (changes, _) = state.store.certificate_changes("", 0, CHANGES).await?;
     let frame = Frame::new(&state, visitor, Entry::Overview, "Overview");
-    render(&Overview { frame, connected: census.sessions, disconnected })
+    render(&Overview {
+        frame,
+        known,
+        all: words::number(known),
+        connected: words::number(connected),
+        disconnected,
+        disconnected_text: words::number(disconnected),
+        soon: expiry::soon(&state, now, words::SOON_DAYS),
+        expiring: expiry::next(&state, now, EXPIRING).0,
+        chart: Chart::new(&samples, now),
+        changes: changes.iter().map(Happening::change).collect(),
+        events: Happening::newest(&state.fleet, EVENTS),
+    })
 }
+
+/// As many points as the chart can show.
+const STEP_MINUTES: u32 = 5;
+
+/// How many of each list are shown.
+const CHANGES: usize = 6;
+const EVENTS: u64 = 12;
+const EXPIRING: usize = 7;

@@ -21,7 +21,7 @@ pub(in crate::web) struct Validity {
 }
 
 /// A point in time, for machines and for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::web) struct Moment {
     /// RFC 3339.
     pub(in crate::web) exact: String,
@@ -131,10 +131,11 @@ pub(in crate::web) fn number(count: usize) -> String {
     text
 }
 
-/// `1 day`, `3 days`, and less than a day in hours and minutes.
-fn span(time: Duration) -> String {
+/// `1 day`, `3 days`, and less than a day in hours, minutes or seconds.
+pub(in crate::web) fn span(time: Duration) -> String {
     let some = |count: i64, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
     match time.whole_days() {
+        0 if time.whole_minutes() == 0 => some(time.whole_seconds(), "second"),
         0 if time.whole_hours() == 0 => some(time.whole_minutes(), "minute"),
         0 => some(time.whole_hours(), "hour"),
         days => some(days, "day"),
@@ -164,7 +165,7 @@ mod tests {
             (hour * 25, "1 day, expiring", "bad"),
             (hour * 2, "2 hours, expiring", "bad"),
             (Duration::MINUTE, "1 minute, expiring", "bad"),
-            (Duration::ZERO, "Expired 0 minutes ago", "bad"),
+            (Duration::ZERO, "Expired 0 seconds ago", "bad"),
             (-hour * 50, "Expired 2 days ago", "bad"),
         ] {
             let validity = Validity::new(now + left, now);
