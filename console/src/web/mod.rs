@@ -150,6 +150,7 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("backups", get(backups::list).post(backups::make)),
         ("backups/{name}", get(backups::download).delete(backups::remove)),
         ("audits", get(audits::list)),
+        ("audits/verify", get(audits::verify)),
         ("metrics", get(metrics::page)),
         ("events", get(events::stream)),
     ]

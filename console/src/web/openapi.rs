@@ -23,6 +23,7 @@ use super::{
     security(("bearer" = []), ("basic" = []), ("session" = [])),
     paths(
         audits::list,
+        audits::verify,
         backups::change_schedule,
         backups::download,
         backups::list,

@@ -1,8 +1,9 @@
 //! The audit log: every change, by whom, from where; each entry chained to the one before it.
 //!
 //! ```text
-//! mod.rs      what an entry says, how its hash is made, pages of the log
+//! mod.rs      what an entry says, how its hash is made
 //! ledger.rs   a transaction that also writes entries: a change and its entry are stored together or not at all
+//! query.rs    which entries are asked for
 //! verify.rs   whether the chain is unbroken
 //! ```
 //!
@@ -11,6 +12,7 @@
 //! database can also make a new chain: whoever must rule that out keeps a hash elsewhere from time to time.
 
 mod ledger;
+mod query;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -26,9 +28,11 @@ use sqlx::any::AnyRow;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::{Store, StoreError, from_milliseconds, text};
+use super::from_milliseconds;
 
 pub(super) use ledger::Ledger;
+pub(super) use query::pattern;
+pub use query::AuditQuery;
 pub use verify::Chain;
 
 /// Who does something, and from where.
@@ -171,35 +175,6 @@ impl Audit {
     }
 }
 
-impl Store {
-    /// A page of the entries that contain `search`, newest first, and how many contain it.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn audits(
-        &self,
-        search: &str,
-        offset: usize,
-        limit: usize,
-    ) -> Result<(Vec<Audit>, u64), StoreError> {
-        let pattern = pattern(search);
-        let total: i64 = sqlx::query_scalar(COUNT)
-            .bind(&pattern)
-            .fetch_one(self.pool())
-            .await
-            .map_err(StoreError::during(READING))?;
-        let rows = sqlx::query(PAGE)
-            .bind(&pattern)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .fetch_all(self.pool())
-            .await
-            .map_err(StoreError::during(READING))?;
-        let page = rows.iter().map(|row| read(row).map(|(_, audit)| audit)).collect::<Result<_, _>>();
-        Ok((page.map_err(StoreError::during(READING))?, u64::try_from(total).unwrap_or(0)))
-    }
-}
-
 /// An entry and its number.
 fn read(row: &AnyRow) -> Result<(i64, Audit), sqlx::Error> {
     // What is no JSON was not written here; as a text it does not fit its hash.
@@ -221,27 +196,7 @@ fn read(row: &AnyRow) -> Result<(i64, Audit), sqlx::Error> {
     Ok((row.try_get("seq")?, audit))
 }
 
-/// `search` as a pattern of LIKE, every character of it taken as itself.
-pub(super) fn pattern(search: &str) -> String {
-    let mut pattern = String::from("%");
-    for character in text(search).to_lowercase().chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
-}
-
 /// Stands before the first entry.
 pub const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 const READING: &str = "reading the audit log";
-
-const COUNT: &str = "SELECT COUNT(*) FROM audits WHERE LOWER(username || ' ' || address || ' ' || action || ' ' || \
-     object || ' ' || old_value || ' ' || new_value) LIKE $1 ESCAPE '\\'";
-
-const PAGE: &str = "SELECT seq, made_at, username, address, action, object, old_value, new_value, hash FROM audits \
-     WHERE LOWER(username || ' ' || address || ' ' || action || ' ' || object || ' ' || old_value || ' ' || \
-     new_value) LIKE $1 ESCAPE '\\' ORDER BY seq DESC LIMIT $2 OFFSET $3";

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::config::Database;
+use crate::store::Store;
 use crate::store::users::{Change, Role, User, UserError};
 
 /// A log of 4 entries: `user-1` to `user-4` were added.
@@ -36,7 +37,8 @@ fn now() -> OffsetDateTime {
 }
 
 async fn objects(store: &Store, search: &str, offset: usize, limit: usize) -> (Vec<String>, u64) {
-    let (audits, total) = store.audits(search, offset, limit).await.expect("works");
+    let query = AuditQuery { search: search.to_owned(), ..AuditQuery::default() };
+    let (audits, total) = store.audits(&query, offset, limit).await.expect("works");
     (audits.into_iter().map(|audit| audit.object).collect(), total)
 }
 
@@ -64,7 +66,7 @@ async fn what_did_not_happen_is_not_in_the_log_and_what_did_is_without_secrets()
 
     let change = Change { role: Some(Role::Viewer), password: Some("$other-hash".to_owned()), keep: None };
     store.change_user("user-1", &change, &admin(), now()).await.expect("works");
-    let (audits, _) = store.audits("", 0, 1).await.expect("works");
+    let (audits, _) = store.audits(&AuditQuery::default(), 0, 1).await.expect("works");
     let entry = serde_json::to_value(&audits[0]).expect("JSON");
     assert_eq!((&entry["user"], &entry["address"]), (&json!("admin"), &json!("192.0.2.7")));
     assert_eq!((&entry["action"], &entry["object"]), (&json!("user.changed"), &json!("user-1")));
@@ -75,7 +77,7 @@ async fn what_did_not_happen_is_not_in_the_log_and_what_did_is_without_secrets()
 #[tokio::test]
 async fn the_chain_follows_from_what_the_api_shows() {
     let (store, _dir) = log().await;
-    let (audits, _) = store.audits("", 0, 50).await.expect("works");
+    let (audits, _) = store.audits(&AuditQuery::default(), 0, 50).await.expect("works");
     let mut hash = NO_HASH.to_owned();
     for audit in audits.iter().rev() {
         let entry = serde_json::to_value(audit).expect("JSON");
@@ -115,7 +117,7 @@ async fn whatever_is_changed_removed_or_put_in_breaks_the_chain_there() {
             Chain::Broken { entry, .. } => assert_eq!(entry, expected, "{sql}"),
             other => panic!("{sql}: {other:?}"),
         }
-        store.audits("", 0, 50).await.expect("the log can be read nevertheless");
+        store.audits(&AuditQuery::default(), 0, 50).await.expect("the log can be read nevertheless");
         store.add_user(&user(5), &admin(), now()).await.expect("the Console goes on nevertheless");
     }
 }
