@@ -46,6 +46,7 @@ document.addEventListener("click", (event) => {
   }
   const open = event.target.closest("[data-open]");
   if (open) document.getElementById(open.dataset.open)?.showModal();
+  event.target.closest("[data-close]")?.closest("dialog")?.close();
   const copy = event.target.closest("[data-copy]");
   if (copy) copyText(copy);
   if (event.target.closest("[data-theme-toggle]")) nextTheme();

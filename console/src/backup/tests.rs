@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use super::*;
 use crate::config::Database;
 use crate::store::Store;
-use crate::store::audits::{Action, Actor, Chain, Deed};
+use crate::store::audits::{Action, Actor, AuditQuery, Chain, Deed};
 use crate::store::users::{Role, User};
 
 /// A data directory as a Console leaves it.
@@ -119,7 +119,7 @@ async fn everything_but_tokens_comes_back_and_the_audit_log_is_unbroken() {
     assert!(store.user("Zoë \"quoted\" 'n' \\ \u{1f980}\n").await.expect("works").is_some());
     assert_eq!(store.setting("colour").await.expect("works").as_deref(), Some("green"));
     assert_eq!(store.token("admin", OffsetDateTime::now_utc()).await.expect("works"), None);
-    let (audits, total) = store.audits("", 0, 10).await.expect("works");
+    let (audits, total) = store.audits(&AuditQuery::default(), 0, 10).await.expect("works");
     assert_eq!(store.verify_audits().await.expect("works"), Chain::Unbroken { entries: total });
     assert_eq!(audits.first().map(|audit| audit.action.as_str()), Some("backup.restored"));
 }

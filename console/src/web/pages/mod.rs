@@ -28,6 +28,8 @@ use axum::routing::{get, post};
 
 use super::{AppState, assets};
 
+mod access;
+mod audit;
 mod certificates;
 mod chart;
 mod defender;
@@ -52,7 +54,9 @@ pub(super) use visitor::{Visitor, encode};
 pub(super) fn router() -> Router<AppState> {
     Router::new()
         .route("/", get(overview::page))
+        .route("/access", get(access::page))
         .route("/assets/{file}", get(assets::serve))
+        .route("/audit", get(audit::page))
         .route("/certificates", get(certificates::page))
         .route("/defenders", get(defenders::page))
         .route("/defenders/{id}", get(defender::page))

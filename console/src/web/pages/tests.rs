@@ -6,6 +6,7 @@ use http_body_util::BodyExt as _;
 
 use crate::web::tests::{Api, get_as};
 
+mod access;
 mod certificates;
 mod defenders;
 mod sign_in;

@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::PageError;
+use crate::access::Caller;
 use crate::store::users::Role;
 use crate::web::AppState;
 use crate::web::auth;
@@ -15,6 +16,8 @@ use crate::web::error::ApiError;
 pub(in crate::web) struct Visitor {
     pub(in crate::web) username: String,
     pub(in crate::web) role: Role,
+    /// The same as the API sees it.
+    pub(in crate::web) caller: Caller,
 }
 
 impl Visitor {
@@ -50,7 +53,7 @@ impl FromRequestParts<AppState> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, PageError> {
         match auth::caller(parts, state).await {
-            Ok(caller) => Ok(Self { username: caller.username, role: caller.role }),
+            Ok(caller) => Ok(Self { username: caller.username.clone(), role: caller.role, caller }),
             Err(ApiError::Unauthorized(_)) if !state.access.has_users().await? => {
                 Err(PageError::SeeOther("/setup".to_owned()))
             }

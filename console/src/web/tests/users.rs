@@ -11,11 +11,11 @@ pub(super) fn call_as(username: &str, method: Method, path: &str, body: &Value) 
 }
 
 impl Api {
-    pub(super) async fn admin(&self, method: Method, path: &str, body: Value) -> Response<Body> {
+    pub(in crate::web) async fn admin(&self, method: Method, path: &str, body: Value) -> Response<Body> {
         self.call(call_as("admin", method, path, &body)).await
     }
 
-    pub(super) async fn add_user(&self, username: &str, role: &str) {
+    pub(in crate::web) async fn add_user(&self, username: &str, role: &str) {
         let body = json!({ "username": username, "password": PASSWORD, "role": role });
         assert_eq!(self.admin(Method::POST, "users", body).await.status(), StatusCode::CREATED);
     }
