@@ -31,8 +31,8 @@ use utoipa::ToSchema;
 use super::from_milliseconds;
 
 pub(super) use ledger::Ledger;
-pub(super) use query::pattern;
 pub use query::AuditQuery;
+pub(super) use query::pattern;
 pub use verify::Chain;
 
 /// Who does something, and from where.

@@ -232,20 +232,20 @@ mod tests {
 
     use super::*;
 
-    fn told(old: Value, new: Value) -> Vec<String> {
+    fn told(old: &Value, new: &Value) -> Vec<String> {
         let text = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         let tell = |change: Change| format!("{}: {} > {}", change.name, text(change.old), text(change.new));
-        changes(&old, &new).into_iter().map(tell).collect()
+        changes(old, new).into_iter().map(tell).collect()
     }
 
     #[test]
     fn old_and_new_values_are_set_side_by_side() {
-        assert_eq!(told(json!({ "role": "a" }), json!({ "role": "b" })), ["role: a > b"]);
-        assert_eq!(told(Value::Null, json!({ "b": 1, "a_b": [1, "x"] })), ["a b: - > 1, x", "b: - > 1"]);
-        assert_eq!(told(json!({ "a": true }), Value::Null), ["a: true > -"]);
-        assert_eq!(told(json!(["x", "y"]), json!(["y", "z"])), [": x > -", ": - > z"]);
-        assert_eq!(told(json!("x"), json!(2)), [": x > 2"]);
-        assert!(told(Value::Null, Value::Null).is_empty());
+        assert_eq!(told(&json!({ "role": "a" }), &json!({ "role": "b" })), ["role: a > b"]);
+        assert_eq!(told(&Value::Null, &json!({ "b": 1, "a_b": [1, "x"] })), ["a b: - > 1, x", "b: - > 1"]);
+        assert_eq!(told(&json!({ "a": true }), &Value::Null), ["a: true > -"]);
+        assert_eq!(told(&json!(["x", "y"]), &json!(["y", "z"])), [": x > -", ": - > z"]);
+        assert_eq!(told(&json!("x"), &json!(2)), [": x > 2"]);
+        assert!(told(&Value::Null, &Value::Null).is_empty());
     }
 
     #[test]
