@@ -59,6 +59,13 @@ pub enum Command {
         #[command(subcommand)]
         command: Certs,
     },
+    /// Write what a Console is deployed with: kubernetes
+    #[command(disable_help_flag = true)]
+    Export {
+        /// A platform and its flags, read by `cmd/export.rs`: settings of `serve` do not mix with them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        arguments: Vec<OsString>,
+    },
     /// Put a backup in the place of the Console's data, while the Console does not run
     ///
     /// The whole file is read and checked before anything is touched. A backup of an older version is brought up to

@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 pub enum Cli {
     /// Judge a directory of certificates.
     CertsCheck(PathBuf),
+    /// Write what Defenders are deployed with; what stands behind `export`.
+    Export(Vec<OsString>),
     /// Run until stopped.
     Run(Box<RunArgs>, Option<BundleText>),
     /// Say whether the running Defender is connected.
@@ -61,6 +63,7 @@ impl Cli {
         let TopLevel { run: outer, command } = TopLevel::from_arg_matches(&matches)?;
         Ok(match command {
             Some(Command::Certs { command: CertsCommand::Check { dir } }) => Self::CertsCheck(dir),
+            Some(Command::Export { arguments }) => Self::Export(arguments),
             Some(Command::Status(inner)) => {
                 let given = GivenBeside(matches.subcommand_matches("status"));
                 Self::Status(StatusArgs { data_dir: given.pick("data_dir", inner.data_dir, outer.data_dir) })
@@ -223,6 +226,13 @@ enum Command {
     Certs {
         #[command(subcommand)]
         command: CertsCommand,
+    },
+    /// Write what Defenders are deployed with, as the Console says: kubernetes
+    #[command(disable_help_flag = true)]
+    Export {
+        /// A platform and its flags, read by `cmd/export`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        arguments: Vec<OsString>,
     },
     /// Run until stopped; what `defender` does without a command
     Run(RunArgs),

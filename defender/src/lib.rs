@@ -12,7 +12,7 @@
 //! report/                   what is reported, one file a kind
 //! identity.rs, status.rs    files of the data directory: who we are; how we stand
 //! atomic.rs                 files written whole or not at all
-//! cmd/                      `certs check`, `status`
+//! cmd/                      `certs check`, `export`, `status`
 //! ```
 
 pub mod app;

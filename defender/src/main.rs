@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let printed = match cli {
         Cli::CertsCheck(dir) => cmd::certs_check::run(&dir, &mut io::stdout()),
+        Cli::Export(arguments) => return cmd::export::run(arguments),
         Cli::Run(args, bundle) => return run(*args, bundle),
         Cli::Status(args) => cmd::status::run(&config::status_data_dir(args), &mut io::stdout()),
     };

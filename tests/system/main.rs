@@ -11,6 +11,7 @@
 //! reconnect.rs      what a Defender does when its Console or its connection goes
 //! crash.rs          kill -9 of either side
 //! api.rs, events.rs the HTTPS API and its event stream (contract section 5)
+//! export.rs         deployment files
 //! backup.rs         backup and restore of a Console whose Defenders go on
 //! certs_check.rs, status.rs, shutdown.rs, log_lines.rs
 //! monitoring.rs     the files for Prometheus, judged by its own tool
@@ -23,6 +24,7 @@ mod bad_input;
 mod certs_check;
 mod crash;
 mod events;
+mod export;
 mod limits;
 mod log_lines;
 mod manners;

@@ -2,4 +2,5 @@
 
 pub mod backup;
 pub mod certs_check;
+pub mod export;
 pub mod passphrase;

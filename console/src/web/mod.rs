@@ -16,6 +16,7 @@
 //! roster.rs         lists of Defenders
 //! history.rs        what was: connections, counts, rotations
 //! bulk.rs           one call for many Defenders
+//! deploy.rs         files that Defenders are deployed with
 //! audits.rs  backups.rs  certificates.rs  defenders.rs  events.rs  keys.rs  metrics.rs  session.rs  sessions.rs
 //! settings.rs  users.rs
 //! pages/            what people see in a browser
@@ -51,6 +52,7 @@ mod certificates;
 mod cookie;
 mod csv;
 mod defenders;
+mod deploy;
 mod drain;
 mod error;
 mod events;
@@ -137,6 +139,7 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("defenders/facets", get(roster::facets)),
         ("defenders/install-bundle", get(defenders::install_bundle)),
         ("defenders/decommission", post(bulk::decommission)),
+        ("defenders/daemonset.yaml", post(deploy::daemon_set)),
         ("defenders/{id}/connections", get(history::connections)),
         ("defenders/{id}/host", get(defenders::host)),
         ("defenders/{id}", get(defenders::one).delete(defenders::decommission)),

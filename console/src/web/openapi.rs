@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::Problem;
 use super::{
-    audits, backups, bulk, certificates, defenders, events, history, keys, metrics, roster, session,
+    audits, backups, bulk, certificates, defenders, deploy, events, history, keys, metrics, roster, session,
     sessions, settings, users,
 };
 
@@ -37,6 +37,7 @@ use super::{
         defenders::host,
         defenders::install_bundle,
         defenders::one,
+        deploy::daemon_set,
         description,
         events::stream,
         history::certificates,

@@ -1,1 +1,33 @@
 //! What people deploy: Kubernetes, OpenShift, Istio and compose files, built from typed objects.
+//!
+//! ```text
+//! flags/          what was asked for, as given: command-line flags and fields of the API are the same structures
+//! values/         judged pieces of it: names, quantities, addresses
+//! workload.rs     what both programs' pods have: image, placement, resources, labels
+//! certs.rs        where custom certificates come from, and how a pod gets them
+//! console/        the Console's objects, one file a platform
+//! defender/       the Defender's objects, one file a platform
+//! meta.rs         names and labels of objects
+//! yaml.rs         objects -> text, always the same for the same objects
+//! output.rs       text -> file, whole or not at all
+//! fault.rs        what is wrong with a flag
+//! ```
+//!
+//! Nothing here asks anybody anything: flags (and for a Defender its install bundle) in, text out.
+
+mod certs;
+mod console;
+mod defender;
+mod fault;
+pub mod flags;
+mod meta;
+pub mod output;
+mod values;
+mod workload;
+mod yaml;
+
+pub use console::Console;
+pub use defender::{Bundle, BundleError, Defender};
+pub use fault::{Fault, Faults};
+pub use values::HostPort;
+pub use yaml::YamlError;

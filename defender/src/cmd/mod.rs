@@ -1,4 +1,5 @@
 //! The commands that are not `run`, one file each.
 
 pub mod certs_check;
+pub mod export;
 pub mod status;

@@ -1,0 +1,72 @@
+//! What Defenders are deployed with: the files that `defender export` asks for. What is in them is in
+//! `crates/manifests`.
+
+use axum::extract::State;
+use axum::http::HeaderName;
+use axum::http::header::CONTENT_TYPE;
+use manifests::flags::DefenderFlags;
+use manifests::{Bundle, Defender, Faults, YamlError};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use super::AppState;
+use super::auth::DefenderManagement;
+use super::error::ApiError;
+use super::input::Body;
+use crate::enroll::EnrolError;
+use crate::store::audits::{Action, Actor, Deed};
+
+/// A file of YAML.
+type Yaml = ([(HeaderName, &'static str); 1], String);
+
+/// Writes what Defenders are deployed with on Kubernetes, for administrators and operators: what
+/// `defender export kubernetes` writes.
+///
+/// The fields are the flags of that command; `consoleAddr` is its `--cluster-address`. The file holds a private key,
+/// unless custom certificates secure the Defender listener: then a source of custom certificates is needed.
+#[utoipa::path(post, path = "/defenders/daemonset.yaml", tag = "defenders", request_body = DefenderFlags,
+    responses((status = 200, description = "The file", body = String, content_type = "application/yaml"),
+        (status = 409, description = "Custom certificates secure the Defender listener, and Defenders get none")))]
+pub(super) async fn daemon_set(
+    DefenderManagement(actor): DefenderManagement,
+    State(state): State<AppState>,
+    Body(flags): Body<DefenderFlags>,
+) -> Result<Yaml, ApiError> {
+    let defender = Defender::parse(&flags)?;
+    let bundle = bundle(&state, &defender, actor).await?;
+    let text = defender.kubernetes(state.defender_port, bundle.as_ref())?;
+    Ok(([(CONTENT_TYPE, "application/yaml")], text.to_string()))
+}
+
+/// A bundle for Defenders that need one.
+async fn bundle(state: &AppState, defender: &Defender, actor: Actor) -> Result<Option<Bundle>, ApiError> {
+    let bundle = match state.enrolment.install_bundle() {
+        Ok(bundle) => bundle,
+        Err(EnrolError::CustomCertificates) if defender.has_custom_certs() => return Ok(None),
+        Err(EnrolError::CustomCertificates) => return Err(ApiError::Conflict(NO_CERTIFICATES.to_owned())),
+        Err(error) => return Err(error.into()),
+    };
+    let ws_address = defender.ws_address(state.defender_port);
+    let user = actor.user.clone();
+    let (action, object) = (Action::BundleIssued, ws_address.clone());
+    let deed = Deed { actor, action, object, old: Value::Null, new: Value::Null };
+    state.store.record(&deed, OffsetDateTime::now_utc()).await?;
+    tracing::info!(user, console = ws_address, "Install bundle issued");
+    Bundle::from_base64(&bundle).map(Some).map_err(|error| ApiError::Internal(error.to_string()))
+}
+
+impl From<Faults> for ApiError {
+    fn from(faults: Faults) -> Self {
+        Self::BadRequest(faults.of_fields())
+    }
+}
+
+impl From<YamlError> for ApiError {
+    fn from(error: YamlError) -> Self {
+        Self::Internal(lifecycle::logging::error_chain(&error))
+    }
+}
+
+const NO_CERTIFICATES: &str = "custom certificates secure the Defender listener, and only their CA is accepted: issue \
+     defender-client-cert.pem and defender-client-key.pem from it, and say where Defenders find them, for example \
+     with customCertsSecret (--custom-certs-secret)";

@@ -1,0 +1,200 @@
+//! What was asked for, judged: where the Console is, who asks, whom to trust. Then the files are read.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use manifests::flags::DefenderFlags;
+use manifests::{Defender, Faults, HostPort};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use zeroize::Zeroizing;
+
+use super::ConsoleFlags;
+
+/// A good command line.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) address: HostPort,
+    pub(super) user: String,
+    password_file: PathBuf,
+    pub(super) trust: Trust,
+}
+
+/// Whose word is taken that it is that Console.
+#[derive(Debug)]
+pub(super) enum Trust {
+    /// CA certificates of a file.
+    File(PathBuf),
+    /// The CA certificate with this SHA-256.
+    Fingerprint([u8; 32]),
+    /// What the system trusts.
+    System,
+}
+
+/// What the files hold.
+pub(super) struct Secrets {
+    pub(super) password: Zeroizing<String>,
+    /// Of [`Trust::File`].
+    pub(super) cas: Vec<CertificateDer<'static>>,
+}
+
+/// Every fault of a command line.
+#[derive(Debug)]
+pub(super) struct Wrong(Vec<String>, Option<Faults>);
+
+impl Asked {
+    /// Judges all of it.
+    pub(super) fn parse(console: &ConsoleFlags, flags: &DefenderFlags) -> Result<Self, Wrong> {
+        let mut wrong = Vec::new();
+        let mut note = |flag: &str, cause: &str| wrong.push(format!("error: {flag}: {cause}\n"));
+        let missing = |given: &Option<String>| given.as_deref().unwrap_or_default().trim().is_empty();
+        let address = if missing(&console.address) {
+            note("--address", &format!("it is missing; {ADDRESS_FORM}"));
+            None
+        } else {
+            let parsed = address(console.address.as_deref().unwrap_or_default().trim());
+            parsed.map_err(|cause| note("--address", &cause)).ok()
+        };
+        let user = console.user.clone().unwrap_or_default();
+        if user.is_empty() || user.contains(':') || user.chars().any(char::is_control) {
+            note("--user", "it is missing or no name; write the name of an administrator or operator");
+        }
+        let password_file = console.password_file.clone().unwrap_or_default();
+        if password_file.as_os_str().is_empty() {
+            note("--password-file", "it is missing; write the name of a file that holds the user's password");
+        }
+        let trust = match (&console.ca, console.ca_fingerprint.as_deref()) {
+            (Some(_), Some(_)) => {
+                Err("--ca and --ca-fingerprint say the same in two ways; give one of the two")
+            }
+            (Some(file), None) => Ok(Trust::File(file.clone())),
+            (None, Some(text)) => fingerprint(text)
+                .map(Trust::Fingerprint)
+                .ok_or("it is no SHA-256; write 64 hexadecimal digits, with or without colons"),
+            (None, None) => Ok(Trust::System),
+        };
+        let trust = trust.map_err(|cause| note("--ca-fingerprint", cause)).ok();
+        // The Console judges them too: what can be known here is told before anybody is asked.
+        let faults = Defender::parse(flags).err();
+        match (address, trust, faults) {
+            (Some(address), Some(trust), None) if wrong.is_empty() => {
+                Ok(Self { address, user, password_file, trust })
+            }
+            (_, _, faults) => Err(Wrong(wrong, faults)),
+        }
+    }
+
+    /// Reads password and CA certificates.
+    pub(super) fn read(&self) -> anyhow::Result<Secrets> {
+        let file = self.password_file.display();
+        let text = std::fs::read_to_string(&self.password_file)
+            .map(Zeroizing::new)
+            .with_context(|| format!("reading the password from {file}; name a file that you may read"))?;
+        let password = text.strip_suffix('\n').unwrap_or(&text);
+        let password = Zeroizing::new(password.strip_suffix('\r').unwrap_or(password).to_owned());
+        anyhow::ensure!(!password.is_empty(), "{file} is empty; write the user's password into it");
+        let cas = match &self.trust {
+            Trust::File(file) => {
+                let shown = file.display();
+                let found: Result<Vec<_>, _> =
+                    CertificateDer::pem_file_iter(file).and_then(Iterator::collect).with_context(|| {
+                        format!("reading CA certificates from {shown}; name a readable PEM file")
+                    });
+                let found = found?;
+                anyhow::ensure!(
+                    !found.is_empty(),
+                    "{shown} holds no certificate; name a PEM file with the CA's"
+                );
+                found
+            }
+            Trust::Fingerprint(_) | Trust::System => Vec::new(),
+        };
+        Ok(Secrets { password, cas })
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|line| f.write_str(line))?;
+        self.1.as_ref().map_or(Ok(()), |faults| write!(f, "{faults}"))
+    }
+}
+
+/// `https://HOST[:PORT]`, nothing behind it.
+fn address(text: &str) -> Result<HostPort, String> {
+    let shown = if text.contains('@') { "it" } else { text };
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err(format!("{shown} has no scheme; {ADDRESS_FORM}"));
+    };
+    if !scheme.eq_ignore_ascii_case("https") {
+        return Err(format!("{shown} does not start with https://, and a password is sent; {ADDRESS_FORM}"));
+    }
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.contains(['/', '?', '#']) {
+        return Err(format!("{shown} has a path, which is added here; {ADDRESS_FORM}"));
+    }
+    rest.parse().map_err(|_| format!("{shown} has no readable host and port; {ADDRESS_FORM}"))
+}
+
+/// 64 hexadecimal digits; colons, as `openssl` writes them, are passed over.
+fn fingerprint(text: &str) -> Option<[u8; 32]> {
+    let text = text.trim();
+    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
+    if digits.len() != 64 {
+        return None;
+    }
+    let mut hash = [0; 32];
+    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+        let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    Some(hash)
+}
+
+const ADDRESS_FORM: &str = "write https://HOST[:PORT], for example https://console.example.com:8083";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_s_address_is_a_url_without_path_over_https() {
+        for good in ["https://console:8083", "https://console.example.com/", "HTTPS://[::1]:8083"] {
+            assert!(address(good).is_ok(), "{good}: {:?}", address(good));
+        }
+        for (bad, cause) in [
+            ("console:8083", "no scheme"),
+            ("http://console:8083", "https://"),
+            ("wss://console:8084", "https://"),
+            ("https://console/api", "path"),
+            ("https://console?x", "path"),
+            ("https://", "no readable host"),
+            ("https://console:0", "no readable host"),
+            ("https://u:secret@console", "no readable host"),
+        ] {
+            let told = address(bad).expect_err(bad);
+            assert!(told.contains(cause) && !told.contains("secret"), "{bad}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_with_and_without_colons() {
+        let plain = "ab".repeat(32);
+        let colons = vec!["AB"; 32].join(":");
+        assert_eq!(fingerprint(&plain), Some([0xab; 32]));
+        assert_eq!(fingerprint(&colons), Some([0xab; 32]));
+        for bad in ["", "ab", &"zz".repeat(32), &"+a".repeat(32), &"ab".repeat(33)] {
+            assert_eq!(fingerprint(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let flags = DefenderFlags { cluster_address: Some("wss://c".to_owned()), ..DefenderFlags::default() };
+        let told = Asked::parse(&ConsoleFlags::default(), &flags).expect_err("faults").to_string();
+        for flag in ["--address: ", "--user: ", "--password-file: ", "--cluster-address: "] {
+            assert!(told.contains(flag), "{flag} in {told}");
+        }
+    }
+}

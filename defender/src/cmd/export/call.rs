@@ -1,0 +1,115 @@
+//! One call of the Console's API over a connection, HTTP/1.1.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::future::{Either, select};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use manifests::flags::DefenderFlags;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use zeroize::Zeroizing;
+
+use super::asked::{Asked, Secrets};
+use super::trust::{self, HTTPS};
+
+/// What the API says when it does not do what it was asked for.
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
+}
+
+struct Answer {
+    status: StatusCode,
+    is_yaml: bool,
+    text: Zeroizing<String>,
+}
+
+/// The file that `path` of the API gives for `flags`.
+pub(super) async fn fetch(
+    asked: &Asked,
+    secrets: &Secrets,
+    path: &str,
+    flags: &DefenderFlags,
+) -> anyhow::Result<Zeroizing<String>> {
+    let stream = trust::connect(asked, secrets).await?;
+    let credentials = Zeroizing::new(format!("{}:{}", asked.user, *secrets.password));
+    let basic = Zeroizing::new(format!("Basic {}", STANDARD.encode(&*credentials)));
+    let request = Request::post(format!("/api/v1/{path}"))
+        .header(HOST, asked.address.authority(HTTPS))
+        .header(CONTENT_TYPE, "application/json")
+        .header(AUTHORIZATION, &**basic)
+        .body(Full::from(serde_json::to_vec(flags)?))?;
+    let answer = send(stream, request).await.with_context(|| format!("asking {}", asked.address))?;
+    if answer.status == StatusCode::OK && answer.is_yaml {
+        return Ok(answer.text);
+    }
+    let problem = serde_json::from_str::<Problem>(&answer.text).ok();
+    let told = problem.map(|problem| problem.detail);
+    let (address, user) = (&asked.address, &asked.user);
+    match (answer.status, told) {
+        (StatusCode::UNAUTHORIZED, Some(told)) => {
+            bail!("{address} does not let {user} in: {told}; see --user and the content of --password-file")
+        }
+        (StatusCode::FORBIDDEN, Some(told)) => {
+            bail!("{user} may not do this at {address}: {told}; give --user an administrator or operator")
+        }
+        (StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, Some(_)) => {
+            bail!("the Console at {address} is too old to write this file; update it first")
+        }
+        (_, Some(told)) => bail!("the Console at {address} says: {told}"),
+        (status, None) => bail!(
+            "what answers at {address} is no Console (status {status}); write the address of its HTTPS listener, port \
+             8083 unless it was changed"
+        ),
+    }
+}
+
+/// What `path` of the API gives to anybody.
+pub(super) async fn public(
+    stream: TlsStream<TcpStream>,
+    asked: &Asked,
+    path: &str,
+) -> anyhow::Result<String> {
+    let request = Request::get(format!("/api/v1/{path}"))
+        .header(HOST, asked.address.authority(HTTPS))
+        .body(Full::default())?;
+    let answer = send(stream, request).await?;
+    anyhow::ensure!(answer.status == StatusCode::OK, "status {}", answer.status);
+    Ok(answer.text.to_string())
+}
+
+async fn send(stream: TlsStream<TcpStream>, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+    let exchange = async {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let answer = async {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+            let is_yaml = kind.is_some_and(|kind| kind.starts_with("application/yaml"));
+            let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
+            let body = body.map_err(|error| anyhow::anyhow!("reading the answer: {error}"))?.to_bytes();
+            let text =
+                String::from_utf8(body.into()).map_err(|_| anyhow::anyhow!("the answer is no text"))?;
+            anyhow::Ok(Answer { status, is_yaml, text: Zeroizing::new(text) })
+        };
+        match select(pin!(answer), pin!(connection)).await {
+            Either::Left((answer, _)) => answer,
+            // The connection may end once everything was read.
+            Either::Right((_, answer)) => answer.await,
+        }
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.context("no answer within 60 s; try again later")?
+}
+
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+const PATIENCE: Duration = Duration::from_secs(60);
