@@ -1,5 +1,7 @@
 //! All wiring, and the order of start and stop.
 //!
+//! A restart that the Console asks for is a stop, too; what follows is in `again.rs`.
+//!
 //! Start: data directory, identity, certificates (waiting for them if need be), outbox, link. Stop: sessions close
 //! with 1000, tasks return within five seconds.
 
@@ -8,13 +10,14 @@ use std::time::Duration;
 
 use anyhow::bail;
 use certs::{Channel, CustomDir, Outcome, Rotation, Subscriber};
-use lifecycle::{Instance, Tasks, random};
+use lifecycle::{Instance, Journal, Tasks, random};
 use rustls::ClientConfig;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::commands::Commands;
 use crate::config::Config;
 use crate::dial::Target;
 use crate::identity;
@@ -24,11 +27,27 @@ use crate::report::{self, host};
 use crate::start::{self, Foundation, Sources, StartError};
 use crate::status::{self, Board};
 
-/// Runs a Defender until `shutdown`.
+/// How a run has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The Console asked for a fresh start.
+    Restart,
+    /// It was told to stop.
+    Stopped,
+}
+
+/// Runs a Defender until `stop`, or until the Console asks for a fresh start. `journal` is what the Console reads.
 ///
 /// # Errors
 /// Whatever keeps it from starting, and the loss of a task that it cannot do without. Nothing of it is logged yet.
-pub async fn run_until(config: Config, tasks: Tasks, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run_until(
+    config: Config,
+    journal: Journal,
+    tasks: Tasks,
+    stop: CancellationToken,
+) -> anyhow::Result<Finish> {
+    let (shutdown, restart) = (stop.child_token(), CancellationToken::new());
+    let commands = Commands::new(journal, Uuid::new_v4(), restart.clone());
     let instance = Instance::take(&config.data_dir)?;
     let id = identity::open(&config.data_dir)?;
     let address = config.console.configured();
@@ -47,9 +66,10 @@ pub async fn run_until(config: Config, tasks: Tasks, shutdown: CancellationToken
     let found = start::find(&sources, &board, &shutdown).await;
     let is_lost = match found {
         Ok(Some(foundation)) => {
-            begin(&config, id, &custom, foundation, board, &tasks, &shutdown)?;
+            begin(&config, id, &custom, foundation, (board, commands), &tasks, &shutdown)?;
             tokio::select! {
                 () = shutdown.cancelled() => false,
+                () = restart.cancelled() => false,
                 () = tasks.lost() => true,
             }
         }
@@ -65,8 +85,13 @@ pub async fn run_until(config: Config, tasks: Tasks, shutdown: CancellationToken
     if is_lost {
         bail!("a task that the program cannot do without has ended");
     }
+    // A stop that comes on the way to a restart is a stop.
+    if restart.is_cancelled() && !stop.is_cancelled() {
+        tracing::info!("Defender stopped, and starts afresh as the Console has asked");
+        return Ok(Finish::Restart);
+    }
     tracing::info!("Defender stopped");
-    Ok(())
+    Ok(Finish::Stopped)
 }
 
 /// Starts the tasks.
@@ -75,7 +100,7 @@ fn begin(
     id: Uuid,
     custom: &CustomDir,
     foundation: Foundation,
-    board: Board,
+    (board, commands): (Board, Commands),
     tasks: &Tasks,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -98,7 +123,7 @@ fn begin(
         target: Target { address: config.console.clone(), server_name: config.server_name.clone() },
         certificates,
         identity,
-        boot: Uuid::new_v4(),
+        commands,
         outbox,
         board,
         welcomed,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use certs::{Channel, CustomDir, Found, Material, Outcome, RawMaterial, Rotation, Subscriber};
 use futures_util::{SinkExt as _, StreamExt as _};
-use lifecycle::Tasks;
+use lifecycle::{Journal, Tasks};
 use protocol::message::{
     Ack, CertificateSource, CertificateSummary, ConsoleIdentity, DefenderIdentity, Hello, Message as _,
     Report, Welcome,
@@ -30,6 +30,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::commands::Commands;
 use crate::dial::Target;
 use crate::outbox::{Limits, Outbox};
 use crate::status::Board;
@@ -184,6 +185,7 @@ pub(crate) struct Bench {
     pub(crate) shutdown: CancellationToken,
     pub(crate) outbox: Outbox,
     pub(crate) board: Board,
+    pub(crate) commands: Commands,
     _dir: TempDir,
 }
 
@@ -193,7 +195,8 @@ impl Bench {
         let dir = tempfile::tempdir().expect("directory");
         let outbox = Outbox::open(dir.path(), Limits::default(), &tasks, shutdown.clone()).expect("opens");
         let board = Board::new("wss://console", OffsetDateTime::now_utc());
-        Self { tasks, shutdown, outbox, board, _dir: dir }
+        let commands = Commands::new(Journal::new(1 << 20), Uuid::new_v4(), CancellationToken::new());
+        Self { tasks, shutdown, outbox, board, commands, _dir: dir }
     }
 
     /// Stores reports with the bodies `1` to `count`.

@@ -7,19 +7,23 @@
 //! link.rs                   keeps a session up: back-off, redial, make before break
 //!   dial.rs                 one attempt: TCP, TLS, WebSocket, hello, welcome
 //!   session.rs              one live session: heartbeats, reports, acknowledgements, commands
+//!   commands.rs            what the Console may ask for: the log, a restart
 //!   frame.rs                messages <-> WebSocket frames
 //! outbox/                   reports not yet acknowledged, on disk
 //! report/                   what is reported, one file a kind
 //! identity.rs, status.rs    files of the data directory: who we are; how we stand
+//! again.rs                  the program once more, in the same process
 //! atomic.rs                 files written whole or not at all
 //! cmd/                      `certs check`, `export`, `status`
 //! ```
 
+pub mod again;
 pub mod app;
 mod atomic;
 pub mod bundle;
 pub mod cli;
 pub mod cmd;
+pub mod commands;
 pub mod config;
 pub mod dial;
 #[cfg(test)]

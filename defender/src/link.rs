@@ -21,8 +21,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
+use crate::commands::Commands;
 use crate::dial::{DialError, Dialed, Target, dial};
 use crate::outbox::Outbox;
 use crate::session::{Ended, Session};
@@ -37,8 +37,8 @@ pub struct Link {
     pub certificates: Subscriber<ClientConfig>,
     /// Who we are.
     pub identity: DefenderIdentity,
-    /// New with each process.
-    pub boot: Uuid,
+    /// Carries out the Console's commands.
+    pub commands: Commands,
     /// What is to be sent.
     pub outbox: Outbox,
     /// Told how the link stands.
@@ -87,7 +87,7 @@ impl Link {
         };
         let certificate =
             CertificateSummary { source, not_after: leaf.not_after, sha256: leaf.sha256.clone() };
-        Hello { defender: self.identity.clone(), boot: self.boot, certificate }
+        Hello { defender: self.identity.clone(), boot: self.commands.boot(), certificate }
     }
 }
 
@@ -241,7 +241,8 @@ impl State {
         self.link.outbox.resume(dialed.welcome.last_seq).await;
 
         let (sender, reconnects) = mpsc::channel(1);
-        let session = Session::new(dialed, self.link.outbox.clone(), self.link.board.clone(), sender);
+        let (outbox, board) = (self.link.outbox.clone(), self.link.board.clone());
+        let session = Session::new(dialed, outbox, board, self.link.commands.clone(), sender);
         let retire = self.shutdown.child_token();
         let task = self.link.tasks.spawn("session", session.run(retire.clone()));
         let good_after = Duration::from_secs(heartbeat).min(GOOD_AFTER);

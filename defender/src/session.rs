@@ -11,15 +11,16 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use lifecycle::logging::error_chain;
 use protocol::close::Next;
-use protocol::message::{Command, CommandResult, Reconnect, Report};
+use protocol::message::{Command, Reconnect, Report};
 use protocol::{Close, DecodeError, MAX_MESSAGE_BYTES, MISSED_HEARTBEATS, ToConsole, ToDefender};
-use serde_json::value::{RawValue, to_raw_value};
 use time::OffsetDateTime;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 
+use crate::commands::{Answer, Commands};
 use crate::dial::{Dialed, in_plain_words};
 use crate::frame::{self, Socket};
 use crate::outbox::Outbox;
@@ -35,6 +36,7 @@ pub struct Session {
     last_seq: u64,
     outbox: Outbox,
     board: Board,
+    commands: Commands,
     /// The Console's request to connect anew; one waits at most, more say nothing new.
     reconnects: mpsc::Sender<Reconnect>,
 }
@@ -128,7 +130,13 @@ impl fmt::Display for Ended {
 impl Session {
     /// Takes over a dialed line.
     #[must_use]
-    pub fn new(dialed: Dialed, outbox: Outbox, board: Board, reconnects: mpsc::Sender<Reconnect>) -> Self {
+    pub fn new(
+        dialed: Dialed,
+        outbox: Outbox,
+        board: Board,
+        commands: Commands,
+        reconnects: mpsc::Sender<Reconnect>,
+    ) -> Self {
         let Dialed { socket, welcome } = dialed;
         Self {
             socket,
@@ -136,6 +144,7 @@ impl Session {
             last_seq: welcome.last_seq,
             outbox,
             board,
+            commands,
             reconnects,
         }
     }
@@ -144,13 +153,15 @@ impl Session {
     pub async fn run(self, retire: CancellationToken) -> Ended {
         let (mut sink, mut stream) = self.socket.split();
         let (acknowledged, acknowledged_receiver) = watch::channel(self.last_seq);
-        let (results, results_receiver) = mpsc::channel(RESULTS);
+        let (orders, orders_receiver) = mpsc::channel(WAITING);
+        let (answers, answers_receiver) = mpsc::channel(WAITING);
+        let working = self.commands.clone().run(orders_receiver, answers);
         let mut reader = Reader {
             limit: self.heartbeat.saturating_mul(MISSED_HEARTBEATS),
             outbox: self.outbox.clone(),
             board: self.board,
             acknowledged,
-            results,
+            orders,
             reconnects: self.reconnects,
         };
         let writer = Writer {
@@ -159,11 +170,13 @@ impl Session {
             sent: self.last_seq,
             in_flight: VecDeque::new(),
             acknowledged: acknowledged_receiver,
-            results: results_receiver,
+            answers: answers_receiver,
+            commands: self.commands,
         };
         let ended = tokio::select! {
             ended = reader.run(&mut stream) => ended,
             error = writer.run() => Ended::lost(error),
+            never = working => match never {},
             () = retire.cancelled() => Ended::Retired,
         };
         let closing = close(&mut sink, &mut stream, &mut reader, &ended);
@@ -202,7 +215,8 @@ struct Reader {
     outbox: Outbox,
     board: Board,
     acknowledged: watch::Sender<u64>,
-    results: mpsc::Sender<CommandResult>,
+    /// To those who carry them out beside this session.
+    orders: mpsc::Sender<Command>,
     reconnects: mpsc::Sender<Reconnect>,
 }
 
@@ -251,7 +265,7 @@ impl Reader {
                     rises
                 });
             }
-            ToDefender::Command(command) => self.answer(&command),
+            ToDefender::Command(command) => self.answer(command),
             ToDefender::Reconnect(reconnect) => {
                 let _ = self.reconnects.try_send(reconnect);
             }
@@ -264,12 +278,9 @@ impl Reader {
         None
     }
 
-    /// No command is known yet; each is answered all the same.
-    fn answer(&self, command: &Command) {
-        let body = serde_json::json!({ "error": format!("unknown command {}", command.name) });
-        let body = to_raw_value(&body).unwrap_or_else(|_| RawValue::NULL.to_owned());
-        let result = CommandResult { id: command.id, ok: false, body };
-        if self.results.try_send(result).is_err() {
+    /// Passes a command on: what it takes must not keep this side from hearing the Console.
+    fn answer(&self, command: Command) {
+        if let Err(TrySendError::Full(command)) = self.orders.try_send(command) {
             tracing::warn!(
                 command = command.name,
                 "The Console does not read the results of its commands: dropped"
@@ -287,7 +298,8 @@ struct Writer<'a> {
     /// Numbers sent and not acknowledged.
     in_flight: VecDeque<u64>,
     acknowledged: watch::Receiver<u64>,
-    results: mpsc::Receiver<CommandResult>,
+    answers: mpsc::Receiver<Answer>,
+    commands: Commands,
 }
 
 impl Writer<'_> {
@@ -315,7 +327,7 @@ impl Writer<'_> {
         tokio::select! {
             changed = stored.changed(), if room > 0 => if changed.is_err() { std::future::pending().await },
             _ = self.acknowledged.changed() => self.forget_acknowledged(),
-            Some(result) = self.results.recv() => self.send_one(&ToConsole::Result(result)).await?,
+            Some(answer) = self.answers.recv() => self.send_answer(answer).await?,
         }
         Ok(())
     }
@@ -323,8 +335,8 @@ impl Writer<'_> {
     /// Reports in order; results of commands do not wait for all of them.
     async fn send(&mut self, reports: Vec<Report>) -> Result<(), tungstenite::Error> {
         for report in reports {
-            while let Ok(result) = self.results.try_recv() {
-                self.send_one(&ToConsole::Result(result)).await?;
+            while let Ok(answer) = self.answers.try_recv() {
+                self.send_answer(answer).await?;
             }
             let seq = report.seq;
             self.send_one(&ToConsole::Report(report)).await?;
@@ -332,6 +344,13 @@ impl Writer<'_> {
             self.in_flight.push_back(seq);
         }
         self.forget_acknowledged();
+        Ok(())
+    }
+
+    async fn send_answer(&mut self, answer: Answer) -> Result<(), tungstenite::Error> {
+        let Answer { result, then } = answer;
+        self.send_one(&ToConsole::Result(result)).await?;
+        self.commands.answered(then);
         Ok(())
     }
 
@@ -354,8 +373,8 @@ impl Writer<'_> {
 /// How many reports may be on their way at once.
 const WINDOW: usize = 64;
 
-/// How many results may wait for the Console to read; more are dropped with a warning.
-const RESULTS: usize = 64;
+/// How many commands and results may wait for a Console that does not read; more are dropped with a warning.
+const WAITING: usize = 64;
 
 /// How long a close may take on both sides.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);

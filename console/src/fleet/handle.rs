@@ -1,16 +1,17 @@
 //! What the rest of the Console can say to one live session: a few words of memory, no queue.
 //!
-//! A session of a silent Defender must cost as little as possible, so this is two atomics and a wake-up
-//! instead of a channel.
+//! A session of a silent Defender must cost as little as possible, so this is a few atomics and a wake-up
+//! instead of a channel. Commands, which are rare, have a queue while there are some: `desk.rs`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::Close;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::desk::Place;
 use super::row::Presence;
 
 /// One live session, as others see it.
@@ -25,6 +26,8 @@ pub struct SessionHandle {
     close: AtomicU16,
     /// When the peer was last heard; shared with what lists show.
     presence: Arc<Presence>,
+    /// Commands under way.
+    desk: Mutex<Place>,
     wake: Notify,
 }
 
@@ -49,6 +52,7 @@ impl SessionHandle {
             stored: AtomicU64::new(stored),
             close: AtomicU16::new(0),
             presence,
+            desk: Mutex::default(),
             wake: Notify::new(),
         }
     }
@@ -104,7 +108,18 @@ impl SessionHandle {
         }
     }
 
-    /// Returns after [`SessionHandle::store_up_to`] or [`SessionHandle::order`]. Cancel-safe.
+    /// Where commands are kept.
+    pub(super) fn desk(&self) -> MutexGuard<'_, Place> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes [`SessionHandle::woken`] return.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Returns after [`SessionHandle::store_up_to`], [`SessionHandle::order`], or when a command is to be sent.
+    /// Cancel-safe.
     pub async fn woken(&self) {
         self.wake.notified().await;
     }

@@ -6,6 +6,7 @@
 //! index.rs      all Defenders in the orders that lists ask for
 //! query.rs      which Defenders a list shows, in what order
 //! handle.rs     what the rest of the Console can say to one live session
+//! desk.rs       commands to it, and who waits for their results
 //! event.rs      FleetEvent: numbered, kept for late readers
 //! census.rs     how many there are, by version and state
 //! view.rs       a Defender as the API shows it
@@ -15,6 +16,7 @@
 //! nothing is acknowledged before it is on disk.
 
 mod census;
+mod desk;
 mod event;
 mod handle;
 mod index;
@@ -24,6 +26,7 @@ mod row;
 mod view;
 
 pub use census::Census;
+pub use desk::CommandError;
 pub use event::{EventKind, EventStream, FleetEvent};
 pub use handle::{Order, SessionHandle};
 pub use index::{Facet, Facets};
@@ -219,6 +222,16 @@ impl Fleet {
     #[must_use]
     pub fn known(&self) -> usize {
         self.index().len()
+    }
+
+    /// The live session of a Defender.
+    ///
+    /// # Errors
+    /// [`CommandError::NotConnected`] when there is none.
+    pub fn session(&self, id: Uuid) -> Result<Arc<SessionHandle>, CommandError> {
+        let state = self.state();
+        let session = state.registry.get(id).and_then(|entry| entry.session.clone());
+        session.ok_or(CommandError::NotConnected)
     }
 
     /// How many are connected.

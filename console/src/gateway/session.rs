@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use certs::Subscriber;
 use futures_util::{SinkExt as _, StreamExt as _};
-use protocol::message::{Ack, Certificate, CertificateRequest, Reconnect, Report};
+use protocol::message::{Ack, Certificate, CertificateRequest, CommandResult, Reconnect, Report};
 use protocol::{Close, MAX_MESSAGE_BYTES, MISSED_HEARTBEATS, Payload, ToConsole, ToDefender};
 use rustls::ServerConfig;
 use time::OffsetDateTime;
@@ -42,6 +42,8 @@ pub(super) struct Session {
     received: u64,
     /// Heartbeats that went unanswered so far.
     unanswered: u32,
+    /// Results that nobody waited for so far.
+    unasked: u32,
     /// When the grace after a rotation ends.
     deadline: Option<Instant>,
 }
@@ -79,6 +81,7 @@ impl Session {
             acked,
             received: acked,
             unanswered: 0,
+            unasked: 0,
             deadline: None,
         }
     }
@@ -90,6 +93,8 @@ impl Session {
             Err(end) => end,
         };
         gateway.fleet.leave(&self.handle, &end.cause(), OffsetDateTime::now_utc());
+        // After that: who asks again is told that there is no session, or meets the next one.
+        self.handle.hang_up();
         tracing::info!(
             defender = self.handle.defender().to_string(),
             cause = end.cause(),
@@ -161,7 +166,8 @@ impl Session {
             ToConsole::CertificateRequest(request) => self.certify(gateway, &request).await,
             ToConsole::Hello(_) => Err(End::Us(Close::Malformed)),
             ToConsole::Report(report) => self.report(gateway, report).await,
-            ToConsole::Result(_) | ToConsole::Unknown => Ok(()),
+            ToConsole::Result(result) => self.take_result(result),
+            ToConsole::Unknown => Ok(()),
         }
     }
 
@@ -178,6 +184,17 @@ impl Session {
         gateway.fleet.report(&self.handle, report).await.map_err(|_| End::Us(Close::Restart))
     }
 
+    /// A result may come too late. A Defender that sends them without end is out of turn.
+    fn take_result(&mut self, result: CommandResult) -> Result<(), End> {
+        if !self.handle.answer(result) {
+            self.unasked += 1;
+            if self.unasked > MOST_UNASKED {
+                return Err(End::Us(Close::Malformed));
+            }
+        }
+        Ok(())
+    }
+
     async fn certify(&mut self, gateway: &Inner, request: &CertificateRequest) -> Result<(), End> {
         let answer = match gateway.enrolment.sign(&request.csr, self.handle.defender()) {
             Ok((chain, ca)) => Certificate::Issued { chain, ca },
@@ -186,7 +203,7 @@ impl Session {
         self.send(gateway, &ToDefender::Certificate(answer)).await
     }
 
-    /// Acknowledges what has reached the disk, and closes when somebody asked for it.
+    /// Acknowledges what has reached the disk, sends commands, and closes when somebody asked for it.
     async fn follow_orders(&mut self, gateway: &Inner) -> Result<(), End> {
         if let Some(Order::Close(code)) = self.handle.ordered() {
             return Err(End::Us(code));
@@ -195,6 +212,9 @@ impl Session {
         if stored > self.acked {
             self.acked = stored;
             self.send(gateway, &ToDefender::Ack(Ack { seq: stored })).await?;
+        }
+        while let Some(command) = self.handle.next_command() {
+            self.send(gateway, &ToDefender::Command(command)).await?;
         }
         Ok(())
     }
@@ -312,6 +332,9 @@ const MAX_GAP: u64 = 1 << 32;
 
 /// Longest name of a report kind, in bytes.
 const MAX_KIND_BYTES: usize = 64;
+
+/// Most results of one session that nobody waits for: late ones are few.
+const MOST_UNASKED: u32 = 1000;
 
 /// How long a peer may take to answer a close.
 const FAREWELL: Duration = Duration::from_secs(2);

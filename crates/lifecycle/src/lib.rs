@@ -3,6 +3,7 @@
 //! ```text
 //! logging.rs      the contract's log lines (section 3)
 //! stderr.rs       lines written in batches
+//! journal.rs      the newest of them, in memory
 //! signal.rs       SIGTERM and SIGINT -> a shutdown token
 //! tasks.rs        named tasks, one owner, drain with a deadline
 //! backoff.rs      delays between attempts, pure
@@ -16,6 +17,7 @@ pub mod backoff;
 pub mod descriptors;
 pub mod duration;
 pub mod instance;
+pub mod journal;
 pub mod logging;
 pub mod random;
 pub mod signal;
@@ -24,4 +26,5 @@ pub mod tasks;
 
 pub use backoff::Backoff;
 pub use instance::{Instance, InstanceError};
+pub use journal::Journal;
 pub use tasks::Tasks;

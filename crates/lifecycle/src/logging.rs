@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::io;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
@@ -18,11 +19,13 @@ use tracing::{Event, Level, Subscriber};
 use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::writer::MakeWriterExt as _;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::journal::Journal;
 use crate::stderr::{self, Batches};
 
 /// Target of the events that render as `CRIT`: `tracing::error!(target: logging::CRIT, …)`.
@@ -79,6 +82,19 @@ impl FromStr for LogFormat {
 /// Starts logging to standard error: `ours` (crate names) from `level` on, everything else from `warn` on.
 /// Does nothing when logging was started before.
 pub fn start(level: LogLevel, format: LogFormat, ours: &[&str]) {
+    start_with(level, format, ours, stderr::Lines(Batches::shared()));
+}
+
+/// As [`start`], and keeps each line in `journal` too.
+pub fn start_keeping(level: LogLevel, format: LogFormat, ours: &[&str], journal: Journal) {
+    let keep = move || Kept(journal.clone());
+    start_with(level, format, ours, keep.and(stderr::Lines(Batches::shared())));
+}
+
+fn start_with<W>(level: LogLevel, format: LogFormat, ours: &[&str], writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let level = match level {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Error => LevelFilter::ERROR,
@@ -91,9 +107,7 @@ pub fn start(level: LogLevel, format: LogFormat, ours: &[&str]) {
         .with_targets(targets)
         .with_target("notify", level.min(LevelFilter::ERROR))
         .with_default(level.min(LevelFilter::WARN));
-    let lines = tracing_subscriber::fmt::layer()
-        .event_format(Lines(format))
-        .with_writer(stderr::Lines(Batches::shared()));
+    let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_writer(writer);
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     // A panic is one line like everything else; which task it ended, `tasks.rs` says.
     std::panic::set_hook(Box::new(|panic| tracing::error!(target: "lifecycle", "Internal error: {panic}")));
@@ -102,6 +116,20 @@ pub fn start(level: LogLevel, format: LogFormat, ours: &[&str]) {
 /// Writes out every line that was logged so far. The last thing that a program does; errors need it not.
 pub fn flush() {
     Batches::shared().flush();
+}
+
+/// Writes one whole line at a time into the journal.
+struct Kept(Journal);
+
+impl io::Write for Kept {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        String::from_utf8_lossy(data).lines().for_each(|line| self.0.add(line));
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Renders events.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! message.rs   every message, both directions
+//! command.rs   the commands in them: names, arguments, results
 //! codec.rs     message <-> WebSocket payload: JSON text, or zstd-compressed JSON for large ones; size limits
 //! close.rs     close codes, and what the peer must do about each
 //! version.rs   which Defender versions a Console serves
@@ -11,6 +12,7 @@
 
 pub mod close;
 pub mod codec;
+pub mod command;
 pub mod message;
 pub mod version;
 

@@ -17,7 +17,7 @@ struct Host {
 
 struct Process {
     shutdown: CancellationToken,
-    ended: JoinHandle<anyhow::Result<()>>,
+    ended: JoinHandle<anyhow::Result<Finish>>,
 }
 
 impl Host {
@@ -49,8 +49,8 @@ impl Host {
             ..RunArgs::default()
         };
         let config = Config::parse(args, None).expect("valid");
-        let (tasks, shutdown) = (Tasks::new(), CancellationToken::new());
-        let ended = Tasks::new().spawn("defender", run_until(config, tasks, shutdown.clone()));
+        let (journal, tasks, shutdown) = (Journal::new(1 << 20), Tasks::new(), CancellationToken::new());
+        let ended = Tasks::new().spawn("defender", run_until(config, journal, tasks, shutdown.clone()));
         Process { shutdown, ended }
     }
 }

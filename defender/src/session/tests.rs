@@ -1,6 +1,7 @@
 //! Tests of `session.rs`, against a Console that does what the test says.
 
 use protocol::message::{Ack, Message as _};
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -25,7 +26,8 @@ async fn line(console: &FakeConsole, bench: &Bench, last_seq: u64, heartbeat_sec
     };
     let (dialed, peer) = tokio::join!(dial(&target, console.client(), hello()), greet);
     let (sender, reconnects) = mpsc::channel(1);
-    let session = Session::new(dialed.expect("welcomed"), bench.outbox.clone(), bench.board.clone(), sender);
+    let (outbox, board, commands) = (bench.outbox.clone(), bench.board.clone(), bench.commands.clone());
+    let session = Session::new(dialed.expect("welcomed"), outbox, board, commands, sender);
     let retire = CancellationToken::new();
     let ended = bench.tasks.spawn("session", session.run(retire.clone()));
     Line { peer, ended, retire, reconnects }
