@@ -138,7 +138,12 @@ impl Api {
 
     /// Follows the event stream; returns once it is open.
     pub async fn events(&self) -> Events {
-        let request = self.client.get(format!("{}events", self.base)).bearer_auth(&self.token);
+        self.follow("events").await
+    }
+
+    /// Follows any stream of server-sent events; returns once it is open.
+    pub async fn follow(&self, path: &str) -> Events {
+        let request = self.client.get(format!("{}{path}", self.base)).bearer_auth(&self.token);
         let mut response = request.send().await.expect("the event stream");
         assert_eq!(response.status(), StatusCode::OK);
         let seen = Arc::new(Mutex::new(Vec::new()));

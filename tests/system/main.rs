@@ -13,6 +13,7 @@
 //! api.rs, events.rs the HTTPS API and its event stream (contract section 5)
 //! export.rs         deployment files
 //! backup.rs         backup and restore of a Console whose Defenders go on
+//! commands.rs       a Defender's log and restart, from the Console
 //! certs_check.rs, status.rs, shutdown.rs, log_lines.rs
 //! monitoring.rs     the files for Prometheus, judged by its own tool
 //! stage.rs          a Console and a Defender that all three channels can be tried on
@@ -22,6 +23,7 @@ mod api;
 mod backup;
 mod bad_input;
 mod certs_check;
+mod commands;
 mod crash;
 mod events;
 mod export;

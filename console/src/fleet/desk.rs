@@ -1,13 +1,13 @@
 //! The commands that one session was asked to send, and who waits for their results.
 //!
-//! There is one only while somebody waits: a session of which nobody wants anything costs nothing. What a Defender
+//! There is one only while a command is under way: a session of which nobody wants anything costs nothing. What a Defender
 //! sends is matched by the command's id; what nobody waits for any more is dropped.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use protocol::command::{Failure, MOST_AT_ONCE};
+use protocol::command::{Failure, LOG, MOST_AT_ONCE};
 use protocol::message::{Command, CommandResult};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -51,7 +51,17 @@ pub enum CommandError {
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     queue: VecDeque<Command>,
-    waiting: HashMap<Uuid, oneshot::Sender<CommandResult>>,
+    /// What was not answered yet.
+    open: HashMap<Uuid, Open>,
+}
+
+/// A command that is not answered yet.
+#[derive(Debug)]
+struct Open {
+    /// `None` when nobody waits any more. The Defender still works on it.
+    waiting: Option<oneshot::Sender<CommandResult>>,
+    /// From then on it will not be answered any more.
+    until: Instant,
 }
 
 /// Waits for one result; forgets the command when it is dropped.
@@ -61,36 +71,51 @@ struct Ticket {
 }
 
 impl Desk {
-    fn add(&mut self, command: Command) -> Result<oneshot::Receiver<CommandResult>, CommandError> {
-        if self.waiting.len() >= MOST_AT_ONCE {
+    fn add(
+        &mut self,
+        command: Command,
+        patience: Duration,
+    ) -> Result<oneshot::Receiver<CommandResult>, CommandError> {
+        let now = Instant::now();
+        self.open.retain(|_, open| open.until > now);
+        // However many read its log: a Defender can still be told what to do.
+        let most = if command.name == LOG { MOST_AT_ONCE - RESERVED } else { MOST_AT_ONCE };
+        if self.open.len() >= most {
             return Err(CommandError::Busy);
         }
         let (sender, receiver) = oneshot::channel();
-        self.waiting.insert(command.id, sender);
+        self.open.insert(command.id, Open { waiting: Some(sender), until: now + patience + LATE });
         self.queue.push_back(command);
         Ok(receiver)
     }
 
     /// The next command to be sent.
-    pub(super) fn next(&mut self) -> Option<Command> {
+    fn next(&mut self) -> Option<Command> {
         self.queue.pop_front()
     }
 
-    /// Hands a result to who waits for it. `false` when nobody does.
-    pub(super) fn answer(&mut self, result: CommandResult) -> bool {
-        match self.waiting.remove(&result.id) {
-            Some(waiting) => waiting.send(result).is_ok(),
-            None => false,
+    /// Hands a result to who waits for it. `false` when it was not asked for.
+    fn answer(&mut self, result: CommandResult) -> bool {
+        let Some(open) = self.open.remove(&result.id) else { return false };
+        if let Some(waiting) = open.waiting {
+            let _ = waiting.send(result);
+        }
+        true
+    }
+
+    /// Nobody waits for it any more.
+    fn forget(&mut self, id: Uuid) {
+        let queued = self.queue.len();
+        self.queue.retain(|command| command.id != id);
+        if self.queue.len() < queued {
+            self.open.remove(&id);
+        } else if let Some(open) = self.open.get_mut(&id) {
+            open.waiting = None;
         }
     }
 
-    fn forget(&mut self, id: Uuid) {
-        self.waiting.remove(&id);
-        self.queue.retain(|command| command.id != id);
-    }
-
     fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.queue.is_empty()
+        self.open.is_empty()
     }
 }
 
@@ -114,7 +139,7 @@ impl SessionHandle {
         let args = to_raw_value(args).unwrap_or_else(|_| RawValue::NULL.to_owned());
         let command = Command { id: Uuid::new_v4(), name: name.to_owned(), args };
         let ticket = Ticket { session: Arc::clone(self), id: command.id };
-        let receiver = self.at_desk(|desk| desk.add(command)).ok_or(CommandError::Gone)??;
+        let receiver = self.at_desk(|desk| desk.add(command, patience)).ok_or(CommandError::Gone)??;
         self.wake();
         let result = tokio::time::timeout(patience, receiver).await;
         drop(ticket);
@@ -137,7 +162,7 @@ impl SessionHandle {
         self.desk().peek()?.next()
     }
 
-    /// Takes a result. `false` when nobody waits for it.
+    /// Takes a result. `false` when it was not asked for.
     pub fn answer(&self, result: CommandResult) -> bool {
         self.at_desk(|desk| desk.answer(result)).unwrap_or(false)
     }
@@ -197,6 +222,12 @@ impl Place {
         *self = Self::Closed;
     }
 }
+
+/// Commands that are not about the log have this many places for themselves.
+const RESERVED: usize = 4;
+
+/// A result that comes later than this after its time never comes.
+const LATE: Duration = Duration::from_secs(30);
 
 /// Of what a Defender says of a refusal, in characters.
 const LONGEST_REASON: usize = 200;

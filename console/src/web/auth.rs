@@ -34,6 +34,23 @@ pub(super) struct AdministratorOrOperator(pub(super) Actor);
 /// Whoever installs, restarts and decommissions Defenders: an administrator, an operator, or a program that does.
 pub(super) struct DefenderManagement(pub(super) Actor);
 
+/// An administrator, an operator or an auditor: who may read a Defender's log.
+pub(super) struct LogReader(pub(super) Caller);
+
+impl FromRequestParts<AppState> for LogReader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let caller = caller(parts, state).await?;
+        match caller.role {
+            Role::Administrator | Role::Auditor | Role::Operator => Ok(Self(caller)),
+            Role::DefenderManager | Role::Viewer => {
+                Err(ApiError::Forbidden("only administrators, operators and auditors may read logs"))
+            }
+        }
+    }
+}
+
 impl FromRequestParts<AppState> for AnyUser {
     type Rejection = ApiError;
 

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::access::{LimitsError, ManageError, NewKeyError, OwnPasswordError, SignInError, SignUpError};
 use crate::backup::BackupError;
 use crate::enroll::EnrolError;
+use crate::fleet::CommandError;
 use crate::names::NamesError;
 use crate::store::StoreError;
 use crate::store::keys::KeyError;
@@ -25,6 +26,8 @@ pub(super) enum ApiError {
     Conflict(String),
     /// The cookie came with a request that no page of this Console made.
     CrossSite,
+    /// A Defender did not do what it was told; says why.
+    Defender(CommandError, String),
     /// Known, but may not.
     Forbidden(&'static str),
     /// Something of ours failed; the text is for the log only.
@@ -78,6 +81,10 @@ impl ApiError {
                 "Request of another site",
                 "a session changes things from pages of this Console only; call the API with a token or access key",
             ),
+            Self::Defender(error, detail) => {
+                let (status, code, title) = defender_parts(error);
+                (status, code, title, detail)
+            }
             Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail),
             Self::Internal(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -148,7 +155,7 @@ impl IntoResponse for ApiError {
                 let basic = HeaderValue::from_static("Basic realm=\"Garrison\", charset=\"UTF-8\"");
                 headers.append(header::WWW_AUTHENTICATE, basic);
             }
-            Self::Unavailable(_) => {
+            Self::Unavailable(_) | Self::Defender(CommandError::Busy | CommandError::Gone, _) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
@@ -166,6 +173,28 @@ impl From<BackupError> for ApiError {
             BackupError::Stopped => Self::Unavailable("the Console is stopping"),
             other => Self::Internal(lifecycle::logging::error_chain(&other)),
         }
+    }
+}
+
+/// Status, last part of `type`, and title.
+fn defender_parts(error: &CommandError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        CommandError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "defender-busy", "Defender busy"),
+        CommandError::Gone => (StatusCode::SERVICE_UNAVAILABLE, "defender-gone", "Defender gone"),
+        CommandError::Nonsense => (StatusCode::BAD_GATEWAY, "defender-answer", "No usable answer"),
+        CommandError::NotConnected => {
+            (StatusCode::CONFLICT, "defender-not-connected", "Defender not connected")
+        }
+        CommandError::Refused(_) => (StatusCode::CONFLICT, "defender-refused", "Defender refuses"),
+        CommandError::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "defender-timed-out", "No answer in time"),
+        CommandError::TooOld => (StatusCode::CONFLICT, "defender-too-old", "Defender too old"),
+    }
+}
+
+impl From<CommandError> for ApiError {
+    fn from(error: CommandError) -> Self {
+        let detail = error.to_string();
+        Self::Defender(error, detail)
     }
 }
 

@@ -16,6 +16,8 @@
 //! roster.rs         lists of Defenders
 //! history.rs        what was: connections, counts, rotations
 //! bulk.rs           one call for many Defenders
+//! restart.rs        Defenders start afresh
+//! log.rs  tail.rs   a Defender's log: download, live
 //! deploy.rs         files that Defenders are deployed with
 //! audits.rs  backups.rs  certificates.rs  defenders.rs  events.rs  keys.rs  metrics.rs  session.rs  sessions.rs
 //! settings.rs  users.rs
@@ -61,14 +63,17 @@ mod history;
 mod input;
 mod keys;
 pub mod listener;
+mod log;
 mod metrics;
 mod openapi;
 mod origin;
 mod pages;
+mod restart;
 mod roster;
 mod session;
 mod sessions;
 mod settings;
+mod tail;
 mod users;
 
 /// What the handlers work with. Clones share all of it.
@@ -141,6 +146,10 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("defenders/decommission", post(bulk::decommission)),
         ("defenders/daemonset.yaml", post(deploy::daemon_set)),
         ("defenders/{id}/connections", get(history::connections)),
+        ("defenders/restart", post(restart::restart_many)),
+        ("defenders/{id}/restart", post(restart::restart)),
+        ("defenders/{id}/log", get(log::download)),
+        ("defenders/{id}/log/stream", get(tail::stream)),
         ("defenders/{id}/host", get(defenders::host)),
         ("defenders/{id}", get(defenders::one).delete(defenders::decommission)),
         ("certs/ca.pem", get(certificates::ca)),

@@ -12,8 +12,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::Problem;
 use super::{
-    audits, backups, bulk, certificates, defenders, deploy, events, history, keys, metrics, roster, session,
-    sessions, settings, users,
+    audits, backups, bulk, certificates, defenders, deploy, events, history, keys, log, metrics, restart,
+    roster, session, sessions, settings, tail, users,
 };
 
 #[derive(OpenApi)]
@@ -46,7 +46,10 @@ use super::{
         keys::add,
         keys::list,
         keys::remove,
+        log::download,
         metrics::page,
+        restart::restart,
+        restart::restart_many,
         roster::facets,
         roster::list,
         roster::names,
@@ -61,6 +64,7 @@ use super::{
         sessions::list,
         settings::certs,
         settings::change_certs,
+        tail::stream,
         users::add,
         users::change,
         users::list,

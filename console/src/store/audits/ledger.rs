@@ -33,6 +33,18 @@ impl Store {
         ledger.commit().await
     }
 
+    /// Writes entries for what is no change of the database, all of them or none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn record_all(&self, deeds: &[Deed], now: OffsetDateTime) -> Result<(), StoreError> {
+        let mut ledger = self.ledger().await?;
+        for deed in deeds {
+            ledger.enter(deed, now).await?;
+        }
+        ledger.commit().await
+    }
+
     /// Changes a setting in the name of `actor`.
     ///
     /// # Errors

@@ -80,6 +80,8 @@ pub enum Action {
     KeyRemoved,
     /// A session was ended, by its user or by an administrator.
     SessionEnded,
+    /// A Defender was told to start afresh.
+    Restarted,
     /// A setting was changed.
     SettingChanged,
     /// A user was added.
@@ -150,6 +152,7 @@ impl Action {
             Self::KeyAdded => "access-key.added",
             Self::KeyRemoved => "access-key.removed",
             Self::SessionEnded => "session.ended",
+            Self::Restarted => "defender.restarted",
             Self::SettingChanged => "setting.changed",
             Self::UserAdded => "user.added",
             Self::UserChanged => "user.changed",
