@@ -118,8 +118,9 @@ impl Tail {
     async fn begin(&mut self) -> Result<(), ApiError> {
         self.pending.push_back(Event::default().comment("connecting").retry(RETRY));
         match self.poll().await {
-            Ok(()) => Ok(()),
-            Err(error @ (CommandError::Gone | CommandError::NotConnected | CommandError::TimedOut(_))) => {
+            // It may be moving to a new connection: the next step tells.
+            Ok(()) | Err(CommandError::Gone) => Ok(()),
+            Err(error @ (CommandError::NotConnected | CommandError::TimedOut(_))) => {
                 self.tell_disconnected(&error);
                 Ok(())
             }
