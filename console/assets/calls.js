@@ -110,10 +110,10 @@ function confirmed(text, action, isHarmless) {
   });
 }
 
-// `{name}` in a URL or a text is the value of the form's field of that name; `{count}` the number of picked rows.
+// `{name}` in a URL or a text is the value of the form's field of that name; `{count:thing}` how many rows are picked.
 function filled(form, text, isUrl) {
-  return text.replace(/\{(\w+)\}/g, (whole, name) => {
-    if (name === "count") return String(picked().length);
+  return text.replace(/\{(\w+)(?::(\w+))?\}/g, (whole, name, thing) => {
+    if (name === "count") return `${picked().length} ${thing}${picked().length === 1 ? "" : "s"}`;
     const field = form.elements.namedItem(name);
     return field ? (isUrl ? encodeURIComponent(field.value) : field.value) : whole;
   });

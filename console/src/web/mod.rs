@@ -23,6 +23,7 @@
 //! settings.rs  users.rs
 //! pages/            what people see in a browser
 //! assets.rs         style, scripts and icons of the pages
+//! compress.rs       pages and assets, smaller
 //! ```
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ mod auth;
 mod backups;
 mod bulk;
 mod certificates;
+mod compress;
 mod cookie;
 mod csv;
 mod defenders;

@@ -23,9 +23,11 @@
 
 use askama::Template;
 use axum::Router;
+use axum::middleware;
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{get, post};
 
+use super::compress::compress;
 use super::{AppState, assets};
 
 mod access;
@@ -63,6 +65,7 @@ pub(super) fn router() -> Router<AppState> {
         .route("/login", get(login::page).post(login::sign_in))
         .route("/logout", post(login::sign_out))
         .route("/setup", get(setup::page).post(setup::sign_up))
+        .layer(middleware::from_fn(compress))
 }
 
 /// The page of a template.

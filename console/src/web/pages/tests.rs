@@ -63,6 +63,24 @@ async fn every_asset_of_a_page_is_there_for_ever_under_a_name_with_its_digest() 
 }
 
 #[tokio::test]
+async fn a_browser_that_takes_zstd_gets_less_to_read_and_the_same_to_see() {
+    let api = Api::new().await;
+    let plain = text_of(api.call(browse("/", "admin")).await).await;
+    let mut request = browse("/", "admin");
+    request.headers_mut().insert(header::ACCEPT_ENCODING, "gzip, zstd;q=0.5".parse().expect("valid"));
+    let response = api.call(request).await;
+    assert_eq!(response.headers()[header::CONTENT_ENCODING], "zstd");
+    assert_eq!(response.headers()[header::VARY], "accept-encoding");
+    let body = response.into_body().collect().await.expect("a whole body").to_bytes();
+    assert!(body.len() * 2 < plain.len(), "{} of {}", body.len(), plain.len());
+    let page = zstd::bulk::decompress(&body, 1024 * 1024).expect("zstd");
+    assert!(page.ends_with(b"</html>") || page.ends_with(b"</html>\n"));
+    let mut request = browse("/", "admin");
+    request.headers_mut().insert(header::ACCEPT_ENCODING, "zstd;q=0".parse().expect("valid"));
+    assert!(!api.call(request).await.headers().contains_key(header::CONTENT_ENCODING));
+}
+
+#[tokio::test]
 async fn strangers_are_sent_to_sign_in_and_come_back_to_where_they_were() {
     let api = Api::new().await;
     let response = api.call(stranger("/?a=b&c=d")).await;
