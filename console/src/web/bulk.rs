@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::AppState;
-use super::auth::AdministratorOrOperator;
+use super::auth::DefenderManagement;
 use super::error::ApiError;
 use super::input::Body;
 
@@ -54,12 +54,12 @@ impl Done {
     }
 }
 
-/// Decommissions many Defenders, for administrators and operators, each as `DELETE defenders/{id}` does.
+/// Decommissions many Defenders, for administrators, operators and programs that manage Defenders, each as `DELETE defenders/{id}` does.
 #[utoipa::path(post, path = "/defenders/decommission", tag = "defenders", operation_id = "decommission_many",
     request_body = Ids,
     responses((status = 200, description = "What became of each, in the order given", body = Vec<Done>)))]
 pub(super) async fn decommission(
-    AdministratorOrOperator(actor): AdministratorOrOperator,
+    DefenderManagement(actor): DefenderManagement,
     State(state): State<AppState>,
     Body(ids): Body<Ids>,
 ) -> Result<Json<Vec<Done>>, ApiError> {

@@ -14,6 +14,7 @@
 //! admission.rs      heads that no handler sees; bodies that nobody read
 //! guard.rs          headers of every answer; a panic is a 500
 //! roster.rs         lists of Defenders
+//! expiry.rs         every certificate that will end
 //! history.rs        what was: connections, counts, rotations
 //! bulk.rs           one call for many Defenders
 //! restart.rs        Defenders start afresh
@@ -60,6 +61,7 @@ mod deploy;
 mod drain;
 mod error;
 mod events;
+mod expiry;
 mod guard;
 mod history;
 mod input;
@@ -155,6 +157,8 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("defenders/{id}/host", get(defenders::host)),
         ("defenders/{id}", get(defenders::one).delete(defenders::decommission)),
         ("certs/ca.pem", get(certificates::ca)),
+        ("certificates/expiry", get(expiry::list)),
+        ("certificates/{channel}/chain", get(certificates::chain)),
         ("certificates/history", get(history::certificates)),
         ("fleet/history", get(history::fleet)),
         ("certificates", get(certificates::list)),

@@ -12,8 +12,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::Problem;
 use super::{
-    audits, backups, bulk, certificates, defenders, deploy, events, history, keys, log, metrics, restart,
-    roster, session, sessions, settings, tail, users,
+    audits, backups, bulk, certificates, defenders, deploy, events, expiry, history, keys, log, metrics,
+    restart, roster, session, sessions, settings, tail, users,
 };
 
 #[derive(OpenApi)]
@@ -32,6 +32,7 @@ use super::{
         backups::schedule,
         bulk::decommission,
         certificates::ca,
+        certificates::chain,
         certificates::list,
         defenders::decommission,
         defenders::host,
@@ -40,6 +41,7 @@ use super::{
         deploy::daemon_set,
         description,
         events::stream,
+        expiry::list,
         history::certificates,
         history::connections,
         history::fleet,

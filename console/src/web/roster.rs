@@ -88,7 +88,11 @@ impl Filter {
             source: self.source.map(CertificateSource::from),
             os: self.os.clone(),
             arch: self.arch.clone(),
-            expires_before: self.expires_within.as_deref().map(|within| end(within, now)).transpose()?,
+            expires_before: self
+                .expires_within
+                .as_deref()
+                .map(|within| end("expires_within", within, now))
+                .transpose()?,
             search: self.search.clone().unwrap_or_default(),
             sort: self.sort.unwrap_or_default(),
             order: self.order.unwrap_or_default(),
@@ -168,9 +172,12 @@ impl Choices {
     }
 }
 
-fn end(within: &str, now: OffsetDateTime) -> Result<OffsetDateTime, ApiError> {
-    let form =
-        |error: lifecycle::duration::DurationError| ApiError::BadRequest(format!("expires_within: {error}"));
+/// The time that is `within` from `now`, a parameter of the name `name`.
+///
+/// # Errors
+/// It is no time.
+pub(super) fn end(name: &str, within: &str, now: OffsetDateTime) -> Result<OffsetDateTime, ApiError> {
+    let form = |error: lifecycle::duration::DurationError| ApiError::BadRequest(format!("{name}: {error}"));
     let within = lifecycle::duration::parse(within).map_err(form)?;
     let end = time::Duration::try_from(within).ok().and_then(|within| now.checked_add(within));
     // Further away than any certificate ends.

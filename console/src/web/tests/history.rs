@@ -50,6 +50,54 @@ async fn the_fleet_has_a_history_of_counts() {
 }
 
 #[tokio::test]
+async fn every_certificate_is_in_one_list_the_first_to_end_first() {
+    let api = Api::new().await;
+    let id = api.connect("=web").await;
+    let response = api.get("certificates/expiry").await;
+    let total = response.headers()["total-count"].clone();
+    let list = json_of(response).await;
+    let all = list.as_array().expect("a list");
+    assert_eq!(total.to_str().ok(), Some(all.len().to_string().as_str()));
+    assert_eq!((&list[0]["defender"], &list[0]["owner"]), (&json!(id), &json!("=web")));
+    assert_eq!((&list[0]["days_left"], &list[0]["subject"]), (&json!(-1), &Value::Null));
+    let channels: Vec<_> = all.iter().map(|one| one["channel"].as_str().unwrap_or_default()).collect();
+    for channel in ["console-https", "console-defender", "console-ca", "defender"] {
+        assert!(channels.contains(&channel), "{channels:?}");
+    }
+    let ends: Vec<_> = all.iter().map(|one| one["not_after"].as_str()).collect();
+    assert!(ends.is_sorted(), "{ends:?}");
+    let ca = all.iter().filter(|one| one["role"] == "ca").count();
+    assert_eq!(ca, 1, "the own CA once: {list}");
+    for (query, count) in
+        [("within=1d", 1), ("search=CONSOLE-HTTPS", 1), ("search==web", 1), ("limit=1&offset=1", 1)]
+    {
+        let list = json_of(api.get(&format!("certificates/expiry?{query}")).await).await;
+        assert_eq!(list.as_array().map(Vec::len), Some(count), "{query}: {list}");
+    }
+    for bad in ["within=x", "limit=1001", "sort=owner"] {
+        let response = api.get(&format!("certificates/expiry?{bad}")).await;
+        assert_problem(response, StatusCode::BAD_REQUEST, "bad-request").await;
+    }
+    let csv = api.get("certificates/expiry?format=csv&within=1d").await;
+    let body = csv.into_body().collect().await.expect("a body").to_bytes();
+    let text = String::from_utf8_lossy(&body);
+    assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("\"'=web\",")), "{text}");
+}
+
+#[tokio::test]
+async fn a_channel_is_shown_with_its_chain_and_its_authorities() {
+    let api = Api::new().await;
+    let chain = json_of(api.get("certificates/console-defender/chain").await).await;
+    assert_eq!((&chain[0]["role"], &chain[1]["role"]), (&json!("leaf"), &json!("ca")));
+    assert_eq!(chain[0]["issuer"], chain[1]["subject"]);
+    let listed = json_of(api.get("certificates").await).await;
+    let https = json_of(api.get("certificates/console-https/chain?limit=1").await).await;
+    assert_eq!(https[0]["sha256"], listed[0]["sha256"]);
+    let unknown = api.get("certificates/nowhere/chain").await;
+    assert_problem(unknown, StatusCode::NOT_FOUND, "not-found").await;
+}
+
+#[tokio::test]
 async fn rotations_and_refusals_are_kept_and_listed() {
     let api = Api::new().await;
     let refused = EventKind::CertificatesRefused {

@@ -99,10 +99,8 @@ async fn the_page_and_its_documentation_agree() {
     names.sort();
     assert_eq!(printed, names, "docs/metrics.md lists what the page prints, each with its type");
     for (name, kind, labels) in &documented {
-        let start = if kind == "histogram" { format!("{name}_sum{{") } else { name.clone() };
-        let is_own = |line: &&str| {
-            line.strip_prefix(&start).is_some_and(|rest| kind == "histogram" || rest.starts_with(['{', ' ']))
-        };
+        let start = if kind == "histogram" { format!("{name}_sum") } else { name.clone() };
+        let is_own = |line: &&str| line.strip_prefix(&start).is_some_and(|rest| rest.starts_with(['{', ' ']));
         let samples: Vec<&str> = text.lines().filter(is_own).collect();
         assert!(!samples.is_empty(), "{name} has a sample");
         for sample in samples {
