@@ -21,7 +21,7 @@ use crate::backup::{self, keeper::Keeper};
 use crate::channels::Channels;
 use crate::config::Config;
 use crate::door::Door;
-use crate::enroll::Enrolment;
+use crate::enroll::{self, Enrolment};
 use crate::fleet::{EventKind, Fleet, Record};
 use crate::gateway::{Gateway, Timing};
 use crate::metrics::Metrics;
@@ -54,6 +54,7 @@ struct Opened {
     _instance: Instance,
     store: Store,
     records: Vec<Record>,
+    enrolled: enroll::State,
     channels: Channels,
     access: Access,
     sockets: Sockets,
@@ -81,21 +82,29 @@ impl Opened {
             access: Access::open(store.clone(), &config.admin).await?,
             sockets: Sockets::bind(config)?,
             records: store.defenders().await?,
+            enrolled: store.enrolment().await?,
             store,
         })
     }
 
     /// Serves until shutdown, then stops in good order.
     async fn serve(self, config: Config, front: Tasks, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { descriptors, _instance, store, records, channels, access, sockets } = self;
+        let Self { descriptors, _instance, store, records, enrolled, channels, access, sockets } = self;
         let now = OffsetDateTime::now_utc();
         let back = Tasks::new();
         let flush = CancellationToken::new();
         let (writer, writer_task) = Writer::new(store.clone(), &records);
         back.spawn_critical("store writer", flush.clone(), writer_task.run(flush.clone()));
         let fleet = Fleet::new(records, writer);
-        let enrolment = Enrolment::new(Arc::clone(&channels.authority), channels.defender.clone());
-        keep_bundle(&enrolment, config.install_bundle_dir.as_deref());
+        let enrolment = Enrolment::new(
+            Arc::clone(&channels.authority),
+            channels.defender.clone(),
+            store.clone(),
+            enrolled,
+            config.defender_certificate_life,
+        );
+        back.spawn_critical("enrolment", flush.clone(), enrolment.clone().run(flush.clone()));
+        keep_bundle(&enrolment, config.install_bundle_dir.as_deref()).await;
 
         let metrics = Metrics::new(now);
         let names = ExtraNames::new(store.clone(), Arc::clone(&channels.renewal));
@@ -220,7 +229,7 @@ async fn announce(
     while let Some(outcome) = outcomes.recv().await {
         metrics.certificates(&outcome);
         fleet.announce(OffsetDateTime::now_utc(), EventKind::from(outcome));
-        keep_bundle(&enrolment, bundle_dir.as_deref());
+        keep_bundle(&enrolment, bundle_dir.as_deref()).await;
     }
 }
 
@@ -252,9 +261,9 @@ async fn check_audits(store: Store, shutdown: CancellationToken) {
     }
 }
 
-fn keep_bundle(enrolment: &Enrolment, dir: Option<&Path>) {
+async fn keep_bundle(enrolment: &Enrolment, dir: Option<&Path>) {
     let Some(dir) = dir else { return };
-    if let Err(error) = enrolment.keep_bundle(dir) {
+    if let Err(error) = enroll::keep_bundle(enrolment, dir).await {
         tracing::error!(
             error = lifecycle::logging::error_chain(&error),
             remedy = "make the directory of --install-bundle-dir writable for the Console",

@@ -166,6 +166,9 @@ pub struct Serve {
     /// How often a Defender must be heard, 1s to 10m [default: 30s]
     #[arg(long, env = "CONSOLE_HEARTBEAT", value_name = "DURATION", global = true, help_heading = DEFENDERS)]
     pub heartbeat: Option<String>,
+    /// How long a certificate that a Defender asks for lives, 1h to 730d; it is renewed at half of it [default: 30d]
+    #[arg(long, env = "CONSOLE_DEFENDER_CERTIFICATE_LIFE", value_name = "DURATION", global = true, help_heading = DEFENDERS)]
+    pub defender_certificate_life: Option<String>,
     /// Directory that a current install bundle is kept in, for a Defender on this host [default: off]
     #[arg(long, env = "CONSOLE_INSTALL_BUNDLE_DIR", value_name = "DIR", global = true, help_heading = DEFENDERS)]
     pub install_bundle_dir: Option<OsString>,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use certs::{Channel, CustomDir, Outcome, Rotation, Subscriber};
+use certs::{Channel, CustomDir, Material, Outcome, Rotation, Subscriber};
 use lifecycle::{Instance, Journal, Tasks, random};
 use rustls::ClientConfig;
 use time::OffsetDateTime;
@@ -23,6 +23,7 @@ use crate::dial::Target;
 use crate::identity;
 use crate::link::Link;
 use crate::outbox::{Limits, Outbox};
+use crate::own::OwnCertificate;
 use crate::report::{self, host};
 use crate::start::{self, Foundation, Sources, StartError};
 use crate::status::{self, Board};
@@ -56,17 +57,20 @@ pub async fn run_until(
     let keep = status::keep(board.clone(), config.data_dir.clone(), shutdown.clone());
     tasks.spawn_critical("status", shutdown.clone(), keep);
 
+    let own = OwnCertificate::open(&config.data_dir, random::share);
     let custom = CustomDir::open(&config.custom_certs_dir, config.custom_certs_poll);
     let sources = Sources {
         custom: &custom,
         bundle_dir: &config.install_bundle_dir,
         bundle: config.install_bundle.as_ref(),
         poll: config.custom_certs_poll,
+        own: &own,
     };
     let found = start::find(&sources, &board, &shutdown).await;
     let is_lost = match found {
         Ok(Some(foundation)) => {
-            begin(&config, id, &custom, foundation, (board, commands), &tasks, &shutdown)?;
+            let myself = Myself { id, own };
+            begin(&config, myself, &custom, foundation, (board, commands), &tasks, &shutdown)?;
             tokio::select! {
                 () = shutdown.cancelled() => false,
                 () = restart.cancelled() => false,
@@ -94,10 +98,16 @@ pub async fn run_until(
     Ok(Finish::Stopped)
 }
 
+/// What makes this Defender the one that it is.
+struct Myself {
+    id: Uuid,
+    own: OwnCertificate,
+}
+
 /// Starts the tasks.
 fn begin(
     config: &Config,
-    id: Uuid,
+    Myself { id, own }: Myself,
     custom: &CustomDir,
     foundation: Foundation,
     (board, commands): (Board, Commands),
@@ -107,7 +117,9 @@ fn begin(
     let outbox = Outbox::open(&config.data_dir.join(OUTBOX), Limits::default(), tasks, shutdown.clone())?;
     let look_now = Arc::new(Notify::new());
     let outcomes = pass_on(&look_now, board.clone(), tasks);
-    let certificates = rotate(config, custom, foundation, outcomes, tasks, shutdown)?;
+    let (bundle, fallback) = watch::channel(Arc::clone(&foundation.fallback));
+    let certificates =
+        rotate(config, custom, foundation, (bundle, fallback.clone()), outcomes, tasks, shutdown)?;
 
     let source = host::Source {
         hostname: config.hostname.clone(),
@@ -122,6 +134,8 @@ fn begin(
     let link = Link {
         target: Target { address: config.console.clone(), server_name: config.server_name.clone() },
         certificates,
+        own: Some(own),
+        bundle: Some(fallback),
         identity,
         commands,
         outbox,
@@ -139,11 +153,12 @@ fn rotate(
     config: &Config,
     custom: &CustomDir,
     foundation: Foundation,
+    bundle: (watch::Sender<Arc<Material>>, watch::Receiver<Arc<Material>>),
     outcomes: mpsc::Sender<Outcome>,
     tasks: &Tasks,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Subscriber<ClientConfig>> {
-    let (bundle, fallback) = watch::channel(foundation.fallback);
+    let (bundle, fallback) = bundle;
     let (certificates, rotation) =
         Rotation::start(Channel::Defender, custom, foundation.custom, fallback, certs::tls::defender_client)
             .map_err(StartError::Custom)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use certs::{CertError, Channel, Found, Material, RawMaterial};
+use certs::{CertError, Channel, Found, Material, REGISTRATION_URN, RawMaterial};
 use serde::Deserialize;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -73,14 +73,21 @@ pub fn decode(text: &BundleText) -> Result<Material, BundleError> {
     Ok(Material::parse(raw)?)
 }
 
+/// The three files in one JSON object, by name.
 #[derive(Deserialize)]
-struct Files {
+pub(crate) struct Files {
     #[serde(rename = "defender-ca.pem")]
-    ca: String,
+    pub(crate) ca: String,
     #[serde(rename = "defender-client-cert.pem")]
-    cert: String,
+    pub(crate) cert: String,
     #[serde(rename = "defender-client-key.pem", deserialize_with = "secret")]
-    key: Zeroizing<String>,
+    pub(crate) key: Zeroizing<String>,
+}
+
+/// Whether the Console has issued it for asking for a certificate of one's own.
+#[must_use]
+pub fn is_registration(material: &Material) -> bool {
+    material.leaf().sans.iter().any(|name| name.starts_with(REGISTRATION_URN))
 }
 
 fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<String>, D::Error> {

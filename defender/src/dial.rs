@@ -135,7 +135,7 @@ async fn greet(mut socket: Socket, hello: Hello) -> Result<Dialed, DialError> {
 }
 
 /// Says why, and lets the Console read it: a connection that is dropped at once may take the close frame along.
-async fn hang_up(socket: &mut Socket, close: Close) {
+pub(crate) async fn hang_up(socket: &mut Socket, close: Close) {
     let closing = async {
         let frame = CloseFrame { code: close.code().into(), reason: close.cause().into() };
         if socket.send(Message::Close(Some(frame))).await.is_ok() {

@@ -224,7 +224,7 @@ pub(crate) fn hello() -> Hello {
     let sha256 = "00".repeat(32);
     let not_after = OffsetDateTime::now_utc();
     let certificate = CertificateSummary { source: CertificateSource::SelfSigned, not_after, sha256 };
-    Hello { defender: identity(), boot: Uuid::new_v4(), certificate }
+    Hello { defender: identity(), boot: Uuid::new_v4(), certificate, authorities: Vec::new() }
 }
 
 pub(crate) fn identity() -> DefenderIdentity {

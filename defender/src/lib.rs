@@ -6,6 +6,8 @@
 //! start.rs, bundle.rs       what to start on: custom files, or the install bundle; waits for either
 //! link.rs                   keeps a session up: back-off, redial, make before break
 //!   dial.rs                 one attempt: TCP, TLS, WebSocket, hello, welcome
+//!   candidates.rs           what to dial with, the best first
+//!   enrol.rs, own.rs        asking for a certificate of one's own, and for the next; where it is kept
 //!   session.rs              one live session: heartbeats, reports, acknowledgements, commands
 //!   commands.rs            what the Console may ask for: the log, a restart
 //!   frame.rs                messages <-> WebSocket frames
@@ -21,17 +23,20 @@ pub mod again;
 pub mod app;
 mod atomic;
 pub mod bundle;
+mod candidates;
 pub mod cli;
 pub mod cmd;
 pub mod commands;
 pub mod config;
 pub mod dial;
+mod enrol;
 #[cfg(test)]
 mod fake;
 mod frame;
 pub mod identity;
 pub mod link;
 pub mod outbox;
+pub mod own;
 pub mod report;
 pub mod session;
 pub mod start;

@@ -4,29 +4,35 @@
 //! for it, the session in use works on until the new one was welcomed, and only then closes. One attempt is in
 //! `dial.rs`, one session in `session.rs`.
 
-use std::future::{Future, pending};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certs::{Live, Source, Subscriber};
+use certs::{Live, Material, Subscriber};
 use lifecycle::logging::error_chain;
 use lifecycle::{Backoff, Tasks};
 use protocol::Close;
 use protocol::close::Next;
-use protocol::message::{CertificateSource, CertificateSummary, DefenderIdentity, Hello, Reconnect};
+use protocol::message::{DefenderIdentity, Reconnect};
 use rustls::ClientConfig;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::candidates::{Candidate, Kind};
 use crate::commands::Commands;
-use crate::dial::{DialError, Dialed, Target, dial};
+use crate::dial::{DialError, Target};
+use crate::enrol::Basis;
 use crate::outbox::Outbox;
+use crate::own::OwnCertificate;
 use crate::session::{Ended, Session};
 use crate::status::Board;
+use parts::{
+    Attempt, AttemptEvent, Call, Reached, Running, SessionEvent, changed, milliseconds, next_of_attempt,
+    next_of_session,
+};
+
+mod parts;
 
 /// What a link needs.
 #[derive(Debug)]
@@ -35,6 +41,10 @@ pub struct Link {
     pub target: Target,
     /// What to dial with; each new value makes the link dial anew.
     pub certificates: Subscriber<ClientConfig>,
+    /// The certificate that the Console has issued; `None`: it is not asked.
+    pub own: Option<OwnCertificate>,
+    /// The install bundle, for when the Console cannot verify anything better.
+    pub bundle: Option<watch::Receiver<Arc<Material>>>,
     /// Who we are.
     pub identity: DefenderIdentity,
     /// Carries out the Console's commands.
@@ -55,6 +65,7 @@ impl Link {
     /// Works until `shutdown`; sessions then close on their own, as tasks that the owner drains.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut certificates = self.certificates.clone();
+        let mut own = self.own.as_ref().map(OwnCertificate::subscribe);
         let mut state = State::new(self, shutdown.clone());
         state.dial();
         loop {
@@ -64,30 +75,20 @@ impl Link {
                     Some(live) => state.on_certificates(&live),
                     None => return shutdown.cancelled().await,
                 },
+                () = changed(&mut own) => state.on_own(),
                 event = next_of_session(&mut state.current) => match event {
                     SessionEvent::Ended(ended) => state.on_ended(&ended),
                     SessionEvent::Reconnect(reconnect) => state.on_reconnect(&reconnect),
                 },
                 event = next_of_attempt(&mut state.attempt) => match event {
                     AttemptEvent::Done(outcome) => match *outcome {
-                        Ok(dialed) => state.on_welcome(dialed).await,
+                        Ok(reached) => state.on_welcome(reached).await,
                         Err(error) => state.on_failure(&error),
                     },
-                    AttemptEvent::Due => state.dial(),
+                    AttemptEvent::Due => state.dial_next(),
                 },
             }
         }
-    }
-
-    fn hello(&self, live: &Live<ClientConfig>) -> Hello {
-        let leaf = live.material.leaf();
-        let source = match live.source {
-            Source::Custom => CertificateSource::Custom,
-            Source::SelfSigned => CertificateSource::SelfSigned,
-        };
-        let certificate =
-            CertificateSummary { source, not_after: leaf.not_after, sha256: leaf.sha256.clone() };
-        Hello { defender: self.identity.clone(), boot: self.commands.boot(), certificate }
     }
 }
 
@@ -100,70 +101,18 @@ struct State {
     backoff: Backoff,
     /// Generation of the certificates that the last attempt used.
     dialed_generation: u64,
+    /// Which candidate is next.
+    turn: usize,
+    /// Whether the present connection was not dialed with the best there is.
+    is_spare: bool,
+    /// Whether the Console has asked for a new connection, so that the present one will not last.
+    must_move: bool,
     /// Restarts (1012) since the last good session.
     restarts: u32,
     /// Whether a session that was not a good one (yet) was asked for a new connection, since the last good session.
     asked_early: bool,
     /// Whether the operator was told that the Console has decommissioned this Defender.
     told_decommissioned: bool,
-}
-
-/// The next connection.
-enum Attempt {
-    /// Under way.
-    Dialing(Pin<Box<dyn Future<Output = Result<Dialed, DialError>> + Send>>),
-    /// None is wanted: a session is up.
-    Rest,
-    /// Begins then.
-    Wait(Instant),
-}
-
-enum AttemptEvent {
-    Done(Box<Result<Dialed, DialError>>),
-    Due,
-}
-
-/// A session at work, in a task of its own.
-struct Running {
-    task: JoinHandle<Ended>,
-    reconnects: mpsc::Receiver<Reconnect>,
-    /// Asks it to close in good order.
-    retire: CancellationToken,
-    /// A session that has lasted this long was a good one.
-    good_after: Duration,
-    since: Instant,
-}
-
-impl Running {
-    fn is_good(&self) -> bool {
-        self.since.elapsed() >= self.good_after
-    }
-}
-
-enum SessionEvent {
-    Ended(Ended),
-    Reconnect(Reconnect),
-}
-
-/// Cancel-safe: a dialing future keeps its place.
-async fn next_of_attempt(attempt: &mut Attempt) -> AttemptEvent {
-    match attempt {
-        Attempt::Dialing(dialing) => AttemptEvent::Done(Box::new(dialing.await)),
-        Attempt::Rest => pending().await,
-        Attempt::Wait(until) => {
-            tokio::time::sleep_until(*until).await;
-            AttemptEvent::Due
-        }
-    }
-}
-
-/// Cancel-safe. After `Ended` the session must not be asked again.
-async fn next_of_session(current: &mut Option<Running>) -> SessionEvent {
-    let Some(running) = current else { return pending().await };
-    tokio::select! {
-        Some(reconnect) = running.reconnects.recv() => SessionEvent::Reconnect(reconnect),
-        ended = &mut running.task => SessionEvent::Ended(ended.unwrap_or(Ended::Lost(None))),
-    }
 }
 
 impl State {
@@ -175,19 +124,35 @@ impl State {
             current: None,
             backoff: Backoff::default(),
             dialed_generation: 0,
+            turn: 0,
+            is_spare: false,
+            must_move: false,
             restarts: 0,
             asked_early: false,
             told_decommissioned: false,
         }
     }
 
-    /// Begins an attempt with the newest certificates; one that is under way is given up.
+    /// Begins an attempt with the best certificates; one that is under way is given up.
     fn dial(&mut self) {
+        self.turn = 0;
+        self.dial_next();
+    }
+
+    /// Begins an attempt with the next candidate.
+    fn dial_next(&mut self) {
         let live = self.link.certificates.current();
         self.dialed_generation = live.generation;
-        let hello = self.link.hello(&live);
-        let (target, tls) = (self.link.target.clone(), Arc::clone(&live.tls));
-        self.attempt = Attempt::Dialing(Box::pin(async move { dial(&target, tls, hello).await }));
+        let candidates = self.link.candidates(&live);
+        let Some(candidate) = candidates.get(self.turn).or(candidates.first()) else { return };
+        self.turn = if self.turn < candidates.len() { self.turn } else { 0 };
+        let call = Call {
+            target: self.link.target.clone(),
+            identity: self.link.identity.clone(),
+            boot: self.link.commands.boot(),
+            own: self.link.own.clone(),
+        };
+        self.attempt = Attempt::Dialing(Box::pin(call.make(candidate.clone())));
     }
 
     fn on_certificates(&mut self, live: &Live<ClientConfig>) {
@@ -197,8 +162,21 @@ impl State {
         }
     }
 
+    /// The Console has issued another certificate, or named other CAs: the connection moves over, unless it is being
+    /// made, or custom certificates are in use.
+    fn on_own(&mut self) {
+        let is_dialing = matches!(self.attempt, Attempt::Dialing(_));
+        let Some(current) = self.current.as_ref().filter(|_| !is_dialing) else { return };
+        if current.kind != Kind::Custom {
+            let candidates = self.link.candidates(&self.link.certificates.current());
+            self.turn = candidates.iter().position(|one| one.kind == Kind::Own).unwrap_or(0);
+            self.dial_next();
+        }
+    }
+
     fn on_reconnect(&mut self, reconnect: &Reconnect) {
-        if !matches!(self.attempt, Attempt::Rest) {
+        self.must_move = true;
+        if matches!(self.attempt, Attempt::Dialing(_)) {
             tracing::debug!(reason = reconnect.reason, "The next connection is being made already");
             return;
         }
@@ -209,7 +187,8 @@ impl State {
             delay_ms = milliseconds(delay),
             "The Console asks for a new connection"
         );
-        self.attempt = Attempt::Wait(Instant::now() + delay);
+        self.turn = 0;
+        self.wait(delay);
     }
 
     /// A Console that asks each new connection for the next one must not make this Defender spin: only the first
@@ -233,7 +212,8 @@ impl State {
     }
 
     /// The new session takes over, then the old one closes.
-    async fn on_welcome(&mut self, dialed: Dialed) {
+    async fn on_welcome(&mut self, reached: Reached) {
+        let Reached { dialed, candidate: Candidate { kind, material, .. } } = reached;
         let address = self.link.target.address.configured();
         tracing::info!(address, "Connected to Console");
         let heartbeat = dialed.welcome.heartbeat_seconds;
@@ -241,20 +221,42 @@ impl State {
         self.link.outbox.resume(dialed.welcome.last_seq).await;
 
         let (sender, reconnects) = mpsc::channel(1);
-        let (outbox, board) = (self.link.outbox.clone(), self.link.board.clone());
-        let session = Session::new(dialed, outbox, board, self.link.commands.clone(), sender);
+        let Link { outbox, board, commands, .. } = &self.link;
+        let session = Session::new(dialed, outbox.clone(), board.clone(), commands.clone(), sender);
+        let session = match (&self.link.own, kind) {
+            (Some(own), Kind::Own) => session.renewing(own.clone(), Basis::Own),
+            (Some(own), Kind::Registration) => session.renewing(own.clone(), Basis::Registration),
+            _ => session,
+        };
         let retire = self.shutdown.child_token();
         let task = self.link.tasks.spawn("session", session.run(retire.clone()));
         let good_after = Duration::from_secs(heartbeat).min(GOOD_AFTER);
-        let running = Running { task, reconnects, retire, good_after, since: Instant::now() };
+        let running = Running { task, reconnects, retire, good_after, since: Instant::now(), kind };
         if let Some(old) = self.current.replace(running) {
             // The Console closes it with 4009 at the same time: whichever comes first, it is done.
             tracing::debug!("The new connection has taken over: closing the old one");
             old.retire.cancel();
         }
-        self.attempt = Attempt::Rest;
+        self.attempt = self.after_welcome(kind, &material);
+        self.must_move = false;
         self.told_decommissioned = false;
         self.link.welcomed.send_replace(true);
+    }
+
+    /// Rests on the best that there is; on anything else, tries the best again after a while.
+    fn after_welcome(&mut self, kind: Kind, material: &Material) -> Attempt {
+        let candidates = self.link.candidates(&self.link.certificates.current());
+        let best = candidates.first().filter(|best| best.material.fingerprint() != material.fingerprint());
+        self.is_spare = best.is_some();
+        let Some(best) = best else { return Attempt::Rest };
+        tracing::warn!(
+            used = kind.words(),
+            better = best.kind.words(),
+            "Connected, but not with the best certificates of this host: those are tried again every 5 minutes, and \
+             when the Console's certificates change"
+        );
+        self.turn = 0;
+        Attempt::Wait(Instant::now() + BETTER_AGAIN)
     }
 
     fn on_ended(&mut self, ended: &Ended) {
@@ -298,7 +300,7 @@ impl State {
         }
         let remedy = error.remedy();
         let now = OffsetDateTime::now_utc();
-        let delay = self.delay(next);
+        let delay = self.delay_after(error, next);
         let retry_in_ms = milliseconds(delay);
         let address = self.link.target.address.configured();
         if self.current.is_some() {
@@ -335,6 +337,20 @@ impl State {
         self.attempt = Attempt::Wait(Instant::now() + HOURLY);
     }
 
+    /// Offers the next candidate soon when this one was not taken; begins again with the best after all of them.
+    fn delay_after(&mut self, error: &DialError, next: Next) -> Duration {
+        let is_free = self.current.is_none() || self.must_move;
+        if is_free && error.is_about_certificates() {
+            let count = self.link.candidates(&self.link.certificates.current()).len();
+            self.turn = (self.turn + 1) % count.max(1);
+            if self.turn != 0 {
+                return NEXT_CANDIDATE.mul_f64((self.link.share)());
+            }
+        }
+        let delay = self.delay(next);
+        if self.is_spare && !is_free { delay.max(BETTER_AGAIN) } else { delay }
+    }
+
     fn delay(&mut self, next: Next) -> Duration {
         let share = (self.link.share)();
         match next {
@@ -357,9 +373,11 @@ impl State {
     }
 }
 
-fn milliseconds(delay: Duration) -> u64 {
-    u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
-}
+/// How soon the next candidate is offered, at the latest.
+const NEXT_CANDIDATE: Duration = Duration::from_secs(1);
+
+/// How often the best certificates are tried while others are in use.
+const BETTER_AGAIN: Duration = Duration::from_secs(5 * 60);
 
 /// How often a decommissioned Defender asks again.
 const HOURLY: Duration = Duration::from_secs(60 * 60);
@@ -367,7 +385,7 @@ const HOURLY: Duration = Duration::from_secs(60 * 60);
 /// A Console that restarts has all its Defenders come at once: a little apart is enough.
 const RESTART_JITTER: Duration = Duration::from_millis(100);
 
-/// A Console that restarts again and again is given more time.
+/// The same, again and again.
 const RESTART_AGAIN_JITTER: Duration = Duration::from_secs(1);
 
 /// A session that has lasted this long starts the back-off afresh when it ends.

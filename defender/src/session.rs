@@ -4,15 +4,13 @@
 //! How a session comes about is in `dial.rs`; what follows its end, in `link.rs`.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use lifecycle::logging::error_chain;
-use protocol::close::Next;
-use protocol::message::{Command, Reconnect, Report};
-use protocol::{Close, DecodeError, MAX_MESSAGE_BYTES, MISSED_HEARTBEATS, ToConsole, ToDefender};
+use protocol::message::{CertificateRequest, Command, Reconnect, Report};
+use protocol::{Close, MAX_MESSAGE_BYTES, MISSED_HEARTBEATS, ToConsole, ToDefender};
 use time::OffsetDateTime;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
@@ -21,10 +19,15 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::{Answer, Commands};
-use crate::dial::{Dialed, in_plain_words};
+use crate::dial::Dialed;
+use crate::enrol::{self, Basis, Renewing, Word};
 use crate::frame::{self, Socket};
 use crate::outbox::Outbox;
+use crate::own::OwnCertificate;
 use crate::status::Board;
+pub use ended::Ended;
+
+mod ended;
 
 /// A session that was welcomed and not yet begun.
 #[derive(Debug)]
@@ -39,92 +42,8 @@ pub struct Session {
     commands: Commands,
     /// The Console's request to connect anew; one waits at most, more say nothing new.
     reconnects: mpsc::Sender<Reconnect>,
-}
-
-/// Why a session has ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// The Console closed it.
-    Closed {
-        /// Its code.
-        close: Close,
-        /// What it adds.
-        reason: String,
-    },
-    /// The connection broke; `None`: it ended without a close frame.
-    Lost(Option<tungstenite::Error>),
-    /// The Console sent something that cannot be read; answered by 4000 or 1009.
-    Malformed(DecodeError),
-    /// The Console sent a message out of turn; answered by 4000.
-    OutOfTurn,
-    /// Closed from this side with 1000: superseded, or the program stops.
-    Retired,
-    /// Nothing was heard for this long.
-    Silent(Duration),
-}
-
-impl Ended {
-    /// When to try again.
-    #[must_use]
-    pub fn next(&self) -> Next {
-        match self {
-            Self::Closed { close, .. } => close.next(),
-            _ => Next::BackOff,
-        }
-    }
-
-    /// A process that was killed ends its connection without a word, in TLS or not.
-    fn lost(error: tungstenite::Error) -> Self {
-        match error {
-            tungstenite::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                Self::Lost(None)
-            }
-            tungstenite::Error::Io(error) => Self::Lost(Some(tungstenite::Error::Io(in_plain_words(error)))),
-            error => Self::Lost(Some(error)),
-        }
-    }
-
-    /// Whether a newer connection of this identity has taken over.
-    #[must_use]
-    pub fn is_replaced(&self) -> bool {
-        matches!(self, Self::Closed { close: Close::Replaced, .. })
-    }
-
-    /// What a person can do about it; `None`: nothing, trying again is enough.
-    #[must_use]
-    pub fn remedy(&self) -> Option<&'static str> {
-        match self {
-            Self::Closed { close: Close::Replaced, .. } => Some(
-                "give each host a data directory of its own: another Defender uses the identity of this one",
-            ),
-            Self::Closed { close: Close::Malformed | Close::TooBig, .. } => Some("see the Console's log"),
-            Self::Malformed(_) | Self::OutOfTurn => {
-                Some("check that the Console's version is the Defender's or newer, and see its log")
-            }
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed { close, reason } => {
-                write!(f, "the Console closed the connection with code {}: {}", close.code(), close.cause())?;
-                if reason.is_empty() || reason == close.cause() { Ok(()) } else { write!(f, " ({reason})") }
-            }
-            Self::Lost(None) => f.write_str("the connection ended without a word from the Console"),
-            Self::Lost(Some(error)) => write!(f, "the connection broke: {error}"),
-            Self::Malformed(error) => {
-                write!(f, "the Console sent what cannot be read: {}", error_chain(error))
-            }
-            Self::OutOfTurn => f.write_str("the Console sent a second welcome"),
-            Self::Retired => f.write_str("closed by this Defender"),
-            Self::Silent(limit) => {
-                write!(f, "nothing was heard from the Console for {} s", limit.as_secs())
-            }
-        }
-    }
+    /// Renews the certificate that the session runs on; `None`: it is not ours to renew.
+    own: Option<(OwnCertificate, Basis)>,
 }
 
 impl Session {
@@ -146,7 +65,14 @@ impl Session {
             board,
             commands,
             reconnects,
+            own: None,
         }
+    }
+
+    /// Asks for certificates when it is time.
+    #[must_use]
+    pub(crate) fn renewing(self, own: OwnCertificate, basis: Basis) -> Self {
+        Self { own: Some((own, basis)), ..self }
     }
 
     /// Works until the session ends, or `retire` asks for a close in good order.
@@ -156,6 +82,9 @@ impl Session {
         let (orders, orders_receiver) = mpsc::channel(WAITING);
         let (answers, answers_receiver) = mpsc::channel(WAITING);
         let working = self.commands.clone().run(orders_receiver, answers);
+        let (words, words_receiver) = mpsc::channel(WORDS);
+        let (requests, requests_receiver) = mpsc::channel(1);
+        let renewing = self.own.map(|(own, basis)| Renewing { own, basis, requests, words: words_receiver });
         let mut reader = Reader {
             limit: self.heartbeat.saturating_mul(MISSED_HEARTBEATS),
             outbox: self.outbox.clone(),
@@ -163,6 +92,7 @@ impl Session {
             acknowledged,
             orders,
             reconnects: self.reconnects,
+            words,
         };
         let writer = Writer {
             sink: &mut sink,
@@ -172,11 +102,13 @@ impl Session {
             acknowledged: acknowledged_receiver,
             answers: answers_receiver,
             commands: self.commands,
+            requests: requests_receiver,
         };
         let ended = tokio::select! {
             ended = reader.run(&mut stream) => ended,
             error = writer.run() => Ended::lost(error),
             never = working => match never {},
+            never = enrol::renew(renewing) => match never {},
             () = retire.cancelled() => Ended::Retired,
         };
         let closing = close(&mut sink, &mut stream, &mut reader, &ended);
@@ -218,6 +150,7 @@ struct Reader {
     /// To those who carry them out beside this session.
     orders: mpsc::Sender<Command>,
     reconnects: mpsc::Sender<Reconnect>,
+    words: mpsc::Sender<Word>,
 }
 
 impl Reader {
@@ -270,12 +203,17 @@ impl Reader {
                 let _ = self.reconnects.try_send(reconnect);
             }
             ToDefender::Welcome(_) => return Some(Ended::OutOfTurn),
-            ToDefender::Certificate(_) => {
-                tracing::debug!("The Console sent a certificate that nobody asked for")
-            }
+            ToDefender::Authorities(told) => self.pass_on(Word::Authorities(told)),
+            ToDefender::Certificate(answer) => self.pass_on(Word::Certificate(answer)),
             ToDefender::Unknown => tracing::debug!("The Console sent a message of an unknown type"),
         }
         None
+    }
+
+    fn pass_on(&self, word: Word) {
+        if self.words.try_send(word).is_err() {
+            tracing::debug!("The Console says more about certificates than was asked for");
+        }
     }
 
     /// Passes a command on: what it takes must not keep this side from hearing the Console.
@@ -300,6 +238,7 @@ struct Writer<'a> {
     acknowledged: watch::Receiver<u64>,
     answers: mpsc::Receiver<Answer>,
     commands: Commands,
+    requests: mpsc::Receiver<CertificateRequest>,
 }
 
 impl Writer<'_> {
@@ -327,6 +266,9 @@ impl Writer<'_> {
         tokio::select! {
             changed = stored.changed(), if room > 0 => if changed.is_err() { std::future::pending().await },
             _ = self.acknowledged.changed() => self.forget_acknowledged(),
+            Some(request) = self.requests.recv() => {
+                self.send_one(&ToConsole::CertificateRequest(request)).await?;
+            }
             Some(answer) = self.answers.recv() => self.send_answer(answer).await?,
         }
         Ok(())
@@ -375,6 +317,9 @@ const WINDOW: usize = 64;
 
 /// How many commands and results may wait for a Console that does not read; more are dropped with a warning.
 const WAITING: usize = 64;
+
+/// How many words about certificates may wait; more are dropped.
+const WORDS: usize = 4;
 
 /// How long a close may take on both sides.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);

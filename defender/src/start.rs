@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bundle::{self, BundleError};
 use crate::cli::{BundleText, INSTALL_BUNDLE};
+use crate::own::OwnCertificate;
 use crate::status::Board;
 
 /// Why there is nothing to start on; `Display` is the contract's CRIT line.
@@ -59,6 +60,8 @@ pub struct Sources<'a> {
     pub bundle: Option<&'a BundleText>,
     /// How often the directories are looked at without an event.
     pub poll: Duration,
+    /// What the Console has issued before.
+    pub own: &'a OwnCertificate,
 }
 
 /// Finds what to start on, and waits for it where nothing is there yet; `None` when `shutdown` came first.
@@ -75,7 +78,10 @@ pub async fn find(
     }
     match read_bundle(sources) {
         Ok(Some(bundle)) => Ok(Some(with_bundle(bundle))),
-        Ok(None) => wait(sources, board, shutdown).await,
+        Ok(None) => match with_own(sources) {
+            Some(foundation) => Ok(Some(foundation)),
+            None => wait(sources, board, shutdown).await,
+        },
         Err(error) => Err(StartError::Bundle(error)),
     }
 }
@@ -91,6 +97,17 @@ fn with_bundle(bundle: Material) -> Foundation {
     let not_after = bundle.leaf().not_after.format(&Rfc3339).unwrap_or_default();
     tracing::info!(not_after, "Using the install bundle of the Console");
     Foundation { custom: None, fallback: Arc::new(bundle) }
+}
+
+/// A bundle is not needed any more once the Console has issued a certificate.
+fn with_own(sources: &Sources<'_>) -> Option<Foundation> {
+    let kept = sources.own.subscribe().borrow().clone()?;
+    let not_after = kept.material.leaf().not_after.format(&Rfc3339).unwrap_or_default();
+    tracing::info!(
+        not_after,
+        "Using the certificate that the Console has issued: there is no install bundle"
+    );
+    Some(Foundation { custom: None, fallback: kept.material })
 }
 
 /// The bundle is not needed then: whatever is wrong with it is worth a warning only.

@@ -16,6 +16,7 @@ pub struct ConsoleSetup {
     flags: Vec<(String, String)>,
     variables: Vec<(String, String)>,
     user: Option<u32>,
+    program: &'static str,
 }
 
 /// A running Console. Everything it has is below [`TestConsole::dir`].
@@ -49,7 +50,7 @@ impl ConsoleSetup {
         let dir = tempfile::Builder::new().prefix("garrison-console-").tempdir().expect("a directory");
         std::fs::create_dir(dir.path().join("custom")).expect("a directory");
         write(&dir.path().join("password"), PASSWORD.as_bytes());
-        Self { dir, flags: Vec::new(), variables: Vec::new(), user: None }
+        Self { dir, flags: Vec::new(), variables: Vec::new(), user: None, program: "console" }
             .flag("--heartbeat", "5s")
             .flag("--custom-certs-poll", "250ms")
     }
@@ -67,6 +68,13 @@ impl ConsoleSetup {
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Defenders' certificates live for this long, a duration that may be shorter than the flag allows.
+    #[must_use]
+    pub fn short_life(mut self, life: &str) -> Self {
+        self.program = "short-lived-console";
+        self.variable("SHORT_LIFE", life)
     }
 
     /// Without the custom certificates directory.
@@ -124,8 +132,8 @@ impl ConsoleSetup {
 
     fn spawn(&self) -> Program {
         let mut command = match self.user {
-            Some(user) => other_user(user, &binary("console"), self.dir.path()),
-            None => Command::new(binary("console")),
+            Some(user) => other_user(user, &binary(self.program), self.dir.path()),
+            None => Command::new(binary(self.program)),
         };
         let path = |name: &str| self.dir.path().join(name);
         let defaults = [

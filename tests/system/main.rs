@@ -7,6 +7,7 @@
 //! manners.rs        copies, renames, links, exchanged directories
 //! under_load.rs     fifty rotations under a connect loop
 //! sessions.rs       hello, reports, heartbeats, close codes (contract section 4)
+//! enrolment.rs      registrations, own certificates, renewal
 //! limits.rs         TLS versions, sizes, time-outs, floods
 //! reconnect.rs      what a Defender does when its Console or its connection goes
 //! crash.rs          kill -9 of either side
@@ -25,6 +26,7 @@ mod bad_input;
 mod certs_check;
 mod commands;
 mod crash;
+mod enrolment;
 mod events;
 mod export;
 mod limits;

@@ -48,6 +48,8 @@ pub struct Config {
     pub admin: FirstAdministrator,
     /// How often a Defender must be heard.
     pub heartbeat: Duration,
+    /// How long a certificate that a Defender asks for lives.
+    pub defender_certificate_life: Duration,
     /// Directory that a current install bundle is kept in.
     pub install_bundle_dir: Option<PathBuf>,
     /// The least important lines that are logged.
@@ -130,6 +132,9 @@ impl Config {
                 password_file: read.path("--admin-password-file", given.admin_password_file),
             },
             heartbeat: read.text("--heartbeat", given.heartbeat, heartbeat).unwrap_or(HEARTBEAT),
+            defender_certificate_life: read
+                .text("--defender-certificate-life", given.defender_certificate_life, certificate_life)
+                .unwrap_or(CERTIFICATE_LIFE),
             install_bundle_dir: read.path("--install-bundle-dir", given.install_bundle_dir),
             log_level: read.text("--log-level", given.log_level, one_of).unwrap_or(LogLevel::Debug),
             log_format: read.text("--log-format", given.log_format, one_of).unwrap_or(LogFormat::Text),
@@ -246,6 +251,15 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn certificate_life(text: &str) -> Result<Duration, String> {
+    let life = duration::parse(text).map_err(|e| e.to_string())?;
+    if (Duration::from_secs(60 * 60)..=Duration::from_secs(730 * 24 * 60 * 60)).contains(&life) {
+        Ok(life)
+    } else {
+        Err(format!("`{text}` is out of range; 1h to 730d"))
+    }
+}
+
 fn one_of<T: FromStr<Err = &'static str>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|choices| format!("`{text}` is not known; {choices}"))
 }
@@ -259,6 +273,7 @@ const DEFENDER: SocketAddr = addresses::everywhere(8084);
 const POLL: Duration = Duration::from_secs(10);
 const ROTATION_GRACE: Duration = Duration::from_secs(60);
 const HEARTBEAT: Duration = Duration::from_secs(30);
+const CERTIFICATE_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const DEFAULT_SANS: &[&str] = &[
     "localhost",
     "127.0.0.1",

@@ -119,6 +119,12 @@ impl Fleet {
         Ok(arrival)
     }
 
+    /// Whether a Defender is refused for good.
+    #[must_use]
+    pub fn is_decommissioned(&self, id: Uuid) -> bool {
+        self.state().registry.is_decommissioned(id)
+    }
+
     /// Notes that a session has ended; does nothing when a newer one has taken its place.
     pub fn leave(&self, session: &SessionHandle, cause: &str, now: OffsetDateTime) {
         let mut state = self.state();

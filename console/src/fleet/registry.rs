@@ -155,6 +155,10 @@ impl Registry {
         Some((Arc::clone(&entry.row), session.zip(entry.line.take())))
     }
 
+    pub(super) fn is_decommissioned(&self, id: Uuid) -> bool {
+        self.entries.get(&id).is_some_and(|entry| entry.row.record.decommissioned_at.is_some())
+    }
+
     pub(super) fn live(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values().filter(|entry| entry.decommissioned_at.is_none())
     }

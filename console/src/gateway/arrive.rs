@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use certs::Source;
 use protocol::message::{ConsoleIdentity, Hello, Welcome};
 use protocol::{Close, DecodeError, MAX_HELLO_BYTES, STEP_TIMEOUT, ToConsole, ToDefender, Version};
 use thiserror::Error;
@@ -14,12 +15,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use uuid::Uuid;
 
 use super::peer;
+use super::renewal::Renewal;
 use super::session::{self, Session, Socket};
 use super::upgrade::{UpgradeError, upgrade};
 use crate::door::{Place, SilentError};
+use crate::enroll::Credential;
 use crate::fleet::Arrival;
 use crate::metrics::Handshake;
 
@@ -48,8 +50,10 @@ enum Refusal {
 struct Greeting {
     socket: Socket,
     hello: Hello,
-    /// The identity that its certificate was issued for.
-    identity: Option<Uuid>,
+    /// What its certificate says.
+    credential: Credential,
+    /// What secured it.
+    source: Source,
     /// Generation of the configuration that it shook hands with.
     generation: u64,
 }
@@ -98,10 +102,13 @@ impl super::Inner {
         let live = self.tls.current();
         let accepting = TlsAcceptor::from(Arc::clone(&live.tls)).accept(stream);
         let tls = in_time("TLS handshake", accepting).await?.map_err(Refusal::Tls)?;
-        let identity = tls.get_ref().1.peer_certificates().and_then(peer::identity);
+        let credential = tls.get_ref().1.peer_certificates().and_then(peer::credential);
+        let credential = credential.ok_or_else(|| Refusal::Tls(io::ErrorKind::InvalidData.into()))?;
         let mut socket = in_time("WebSocket upgrade", upgrade(tls)).await??;
         match in_time("hello", read_hello(&mut socket)).await {
-            Ok(Ok(hello)) => Ok(Greeting { socket, hello, identity, generation: live.generation }),
+            Ok(Ok(hello)) => {
+                Ok(Greeting { socket, hello, credential, source: live.source, generation: live.generation })
+            }
             Ok(Err(refusal)) | Err(refusal) => {
                 if let Some(close) = refusal.close() {
                     session::close(&mut socket, close).await;
@@ -113,19 +120,19 @@ impl super::Inner {
 
     /// Takes the Defender in, or closes the connection with the code that says why not.
     async fn judge(&self, greeting: Greeting, address: SocketAddr) -> Result<Box<Session>, Refusal> {
-        let Greeting { mut socket, hello, identity, generation } = greeting;
-        let verdict = self.verdict(&hello, identity, address);
+        let Greeting { mut socket, hello, credential, source, generation } = greeting;
+        let verdict = self.verdict(&hello, &credential, source, address);
         let arrival = match verdict {
             Ok(arrival) => arrival,
-            Err(close) => {
+            Err(Verdict { close, cause }) => {
                 tracing::warn!(
                     defender = hello.defender.id.to_string(),
                     hostname = hello.defender.hostname,
                     peer = address.to_string(),
-                    cause = close.cause(),
+                    cause,
                     "Defender refused"
                 );
-                session::close(&mut socket, close).await;
+                session::close_saying(&mut socket, close, &cause).await;
                 return Err(Refusal::Closed(close));
             }
         };
@@ -141,17 +148,41 @@ impl super::Inner {
             heartbeat_seconds: self.heartbeat.as_secs() + u64::from(self.heartbeat.subsec_nanos() > 0),
             last_seq: arrival.session.stored(),
         });
-        Ok(Box::new(Session::new(socket, arrival, welcome, generation, self.tls.clone())))
+        let renewal = Renewal::new(credential, source, address.ip(), !hello.authorities.is_empty());
+        Ok(Box::new(Session::new(socket, arrival, welcome, renewal, generation, self.tls.clone())))
     }
 
-    fn verdict(&self, hello: &Hello, identity: Option<Uuid>, address: SocketAddr) -> Result<Arrival, Close> {
+    fn verdict(
+        &self,
+        hello: &Hello,
+        credential: &Credential,
+        source: Source,
+        address: SocketAddr,
+    ) -> Result<Arrival, Verdict> {
         if Version::parse(&hello.defender.version).is_some_and(|version| !Version::own().serves(version)) {
-            return Err(Close::TooOld);
+            return Err(Close::TooOld.into());
         }
-        if identity.is_some_and(|identity| identity != hello.defender.id) {
-            return Err(Close::IdentityMismatch);
+        let id = hello.defender.id;
+        // First of all, because whoever is decommissioned must hear that and nothing else.
+        if self.fleet.is_decommissioned(id) {
+            return Err(Close::Decommissioned.into());
         }
-        self.fleet.arrive(hello, address.ip(), OffsetDateTime::now_utc())
+        self.enrolment
+            .admit(credential, source, id)
+            .map_err(|refused| Verdict { close: refused.close(), cause: refused.to_string() })?;
+        Ok(self.fleet.arrive(hello, address.ip(), OffsetDateTime::now_utc())?)
+    }
+}
+
+/// Why a Defender is not taken in.
+struct Verdict {
+    close: Close,
+    cause: String,
+}
+
+impl From<Close> for Verdict {
+    fn from(close: Close) -> Self {
+        Self { close, cause: close.cause().to_owned() }
     }
 }
 
@@ -161,6 +192,7 @@ impl Refusal {
         match self {
             Self::Closed(Close::Decommissioned) => Handshake::Decommissioned,
             Self::Closed(Close::IdentityMismatch) => Handshake::IdentityMismatch,
+            Self::Closed(Close::RegistrationRefused) => Handshake::Registration,
             Self::Closed(Close::TooOld) => Handshake::TooOld,
             Self::Closed(_) | Self::Hello(_) | Self::WebSocket(_) => Handshake::Malformed,
             Self::Left => Handshake::Left,

@@ -4,6 +4,7 @@
 //! mod.rs       the accept loop
 //! arrive.rs    one connection up to its `welcome`: handshake, upgrade, hello, each with its deadline
 //! peer.rs      client certificate -> identity
+//! renewal.rs   certificates over the live connection
 //! upgrade.rs   the HTTP upgrade, and answers to what is none
 //! session.rs   one connected Defender: heartbeat, reports, reconnect, close
 //! ```
@@ -13,6 +14,7 @@
 
 mod arrive;
 mod peer;
+mod renewal;
 mod session;
 mod upgrade;
 

@@ -1,22 +1,34 @@
-//! Which Defender is calling: its certificate -> the identity that it was issued for.
+//! Which Defender is calling: its certificate -> whom it was issued for.
 //!
-//! The Console's own authority puts the identity into the leaf as the URI name `urn:uuid:…`. A custom
-//! certificate may be shared by many Defenders and carry none.
+//! The Console's own authority puts the identity into the leaf as the URI name `urn:uuid:…`, and the name of a
+//! registration as `urn:garrison:registration:…`. A custom certificate may be shared by many Defenders and carry none.
 
+use certs::{IDENTITY_URN, REGISTRATION_URN};
 use rustls_pki_types::CertificateDer;
 use uuid::Uuid;
+use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
-/// The identity in the leaf of `chain`; `None` when it carries none.
+use crate::enroll::{Credential, Mark};
+
+/// What the leaf of `chain` says; `None` when there is none that can be read.
 #[must_use]
-pub(super) fn identity(chain: &[CertificateDer<'_>]) -> Option<Uuid> {
+pub(super) fn credential(chain: &[CertificateDer<'_>]) -> Option<Credential> {
     let (_, leaf) = parse_x509_certificate(chain.first()?).ok()?;
-    let names = leaf.subject_alternative_name().ok()??;
-    names.value.general_names.iter().find_map(|name| match name {
-        GeneralName::URI(uri) => Uuid::parse_str(uri.strip_prefix(URN)?).ok(),
-        _ => None,
+    let validity = leaf.validity();
+    Some(Credential {
+        mark: mark(&leaf).unwrap_or(Mark::Nobody),
+        not_before: validity.not_before.to_datetime(),
+        not_after: validity.not_after.to_datetime(),
     })
 }
 
-const URN: &str = "urn:uuid:";
+fn mark(leaf: &X509Certificate<'_>) -> Option<Mark> {
+    let names = leaf.subject_alternative_name().ok()??;
+    names.value.general_names.iter().find_map(|name| {
+        let GeneralName::URI(uri) = name else { return None };
+        let after = |prefix| uri.strip_prefix(prefix).and_then(|text| Uuid::parse_str(text).ok());
+        after(IDENTITY_URN).map(Mark::Own).or_else(|| after(REGISTRATION_URN).map(Mark::Registration))
+    })
+}

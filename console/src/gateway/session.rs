@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use certs::Subscriber;
 use futures_util::{SinkExt as _, StreamExt as _};
-use protocol::message::{Ack, Certificate, CertificateRequest, CommandResult, Reconnect, Report};
+use protocol::message::{Ack, CertificateRequest, CommandResult, Reconnect, Report};
 use protocol::{Close, MAX_MESSAGE_BYTES, MISSED_HEARTBEATS, Payload, ToConsole, ToDefender};
 use rustls::ServerConfig;
 use time::OffsetDateTime;
@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::Inner;
+use super::renewal::Renewal;
 use crate::fleet::{Arrival, Order, SessionHandle};
 
 /// The WebSocket of one Defender.
@@ -44,6 +45,8 @@ pub(super) struct Session {
     unanswered: u32,
     /// Results that nobody waited for so far.
     unasked: u32,
+    /// Its certificate, and when to have it renewed.
+    renewal: Renewal,
     /// When the grace after a rotation ends.
     deadline: Option<Instant>,
 }
@@ -65,6 +68,7 @@ impl Session {
         socket: Socket,
         arrival: Arrival,
         welcome: ToDefender,
+        renewal: Renewal,
         generation: u64,
         tls: Subscriber<ServerConfig>,
     ) -> Self {
@@ -82,6 +86,7 @@ impl Session {
             received: acked,
             unanswered: 0,
             unasked: 0,
+            renewal,
             deadline: None,
         }
     }
@@ -196,10 +201,7 @@ impl Session {
     }
 
     async fn certify(&mut self, gateway: &Inner, request: &CertificateRequest) -> Result<(), End> {
-        let answer = match gateway.enrolment.sign(&request.csr, self.handle.defender()) {
-            Ok((chain, ca)) => Certificate::Issued { chain, ca },
-            Err(error) => Certificate::Refused { error: lifecycle::logging::error_chain(&error) },
-        };
+        let answer = self.renewal.answer(&gateway.enrolment, &request.csr, self.handle.defender()).await;
         self.send(gateway, &ToDefender::Certificate(answer)).await
     }
 
@@ -224,6 +226,9 @@ impl Session {
             return Err(End::Silent);
         }
         self.unanswered += 1;
+        if let Some(prompt) = self.renewal.prompt(&gateway.enrolment, OffsetDateTime::now_utc()) {
+            self.send(gateway, &ToDefender::Authorities(prompt)).await?;
+        }
         self.write(gateway, Message::Ping(Vec::new().into())).await
     }
 
@@ -299,7 +304,12 @@ async fn answer_close(socket: &mut Socket) {
 /// Closes with a code and waits a moment for the answer. What the peer is still sending is read and dropped: a
 /// socket closed with unread data in it is reset, and the peer would never see the code.
 pub(super) async fn close(socket: &mut Socket, close: Close) {
-    let frame = CloseFrame { code: close.code().into(), reason: close.cause().into() };
+    close_saying(socket, close, close.cause()).await;
+}
+
+/// The same with words of one's own, at most 123 bytes.
+pub(super) async fn close_saying(socket: &mut Socket, close: Close, cause: &str) {
+    let frame = CloseFrame { code: close.code().into(), reason: cause.into() };
     let farewell = async {
         socket.close(Some(frame)).await.ok()?;
         while let Some(Ok(_)) = next(socket).await {}

@@ -45,6 +45,8 @@ pub enum Handshake {
     Left,
     /// `hello` could not be read or came out of turn.
     Malformed,
+    /// The registration was revoked or is used up.
+    Registration,
     /// The peer sent nothing.
     Silent,
     /// A step took too long.
@@ -129,11 +131,12 @@ impl Metrics {
 }
 
 impl Handshake {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Decommissioned,
         Self::IdentityMismatch,
         Self::Left,
         Self::Malformed,
+        Self::Registration,
         Self::Silent,
         Self::TimedOut,
         Self::Tls,
@@ -148,6 +151,7 @@ impl Handshake {
             Self::IdentityMismatch => "identity_mismatch",
             Self::Left => "left",
             Self::Malformed => "malformed",
+            Self::Registration => "registration_refused",
             Self::Silent => "silent",
             Self::TimedOut => "timed_out",
             Self::Tls => "tls",
@@ -186,7 +190,7 @@ mod tests {
         assert_eq!(
             text.matches("} 1\n").count(),
             Handshake::ALL.len(),
-            "nine outcomes and the refusal: {text}"
+            "all outcomes but one and the refusal: {text}"
         );
         assert!(text.contains("garrison_certificate_refusals_total{channel=\"console-https\"} 1\n"));
         assert!(text.contains("garrison_certificate_rotations_total{channel=\"console-defender\"} 0\n"));

@@ -4,6 +4,7 @@
 //! mod.rs       open, migrate, transactions, errors
 //! fleet.rs     Defenders and their reports
 //! history/     connections, counts, rotations and refusals of the past
+//! enrolment.rs registrations and own certificates
 //! users.rs     local users
 //! audits/      who changed what
 //! tokens.rs    bearer tokens, as digests
@@ -40,6 +41,7 @@ use crate::config::{Database, DatabaseUrl};
 pub use figures::Figures;
 
 pub mod audits;
+pub mod enrolment;
 mod figures;
 pub mod fleet;
 pub mod history;
@@ -328,6 +330,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "audits", include_str!("../../migrations/0002_audits.sql")),
     (3, "fleet history", include_str!("../../migrations/0003_fleet_history.sql")),
     (4, "access", include_str!("../../migrations/0004_access.sql")),
+    (7, "enrolment", include_str!("../../migrations/0007_enrolment.sql")),
 ];
 
 /// What is acknowledged to a Defender is on the disk (`FULL`), and readers do not wait for the writer (`WAL`).

@@ -1,5 +1,7 @@
 //! One Defender: facts, decommission; the install bundle for a new one. Lists are in `roster.rs`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,8 +16,8 @@ use super::auth::{AnyUser, DefenderManagement};
 use super::error::ApiError;
 use super::input::{Id, Parameters};
 use crate::config::dial_host;
+use crate::enroll::BundleOrder;
 use crate::fleet::DefenderView;
-use crate::store::audits::{Action, Deed};
 
 /// Parameters of `install-bundle`.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -24,6 +26,12 @@ use crate::store::audits::{Action, Deed};
 pub(super) struct BundleFor {
     /// Name or address that the Defender reaches the Console by, `HOST` or `HOST:PORT`.
     consoleaddr: String,
+    /// How long Defenders may enrol with it, for example `24h` or `365d`: one minute to two years, 24 hours unless
+    /// told.
+    life: Option<String>,
+    /// How many Defenders may enrol with it; any number unless told.
+    #[param(minimum = 1)]
+    uses: Option<u64>,
 }
 
 /// What a Defender last reported of its host.
@@ -108,7 +116,7 @@ pub(super) async fn decommission(
         (status = 409, description = "Custom certificates secure the Defender listener: issue from their CA")))]
 pub(super) async fn install_bundle(
     DefenderManagement(actor): DefenderManagement,
-    Parameters(BundleFor { consoleaddr }): Parameters<BundleFor>,
+    Parameters(BundleFor { consoleaddr, life, uses }): Parameters<BundleFor>,
     State(state): State<AppState>,
 ) -> Result<Json<InstallBundle>, ApiError> {
     let Some((host, port)) = address(&consoleaddr) else {
@@ -116,15 +124,28 @@ pub(super) async fn install_bundle(
             "consoleaddr is the name or address that Defenders reach the Console by, HOST or HOST:PORT";
         return Err(ApiError::BadRequest(form.to_owned()));
     };
-    let bundle = state.enrolment.install_bundle()?;
+    let order = bundle_order(life.as_deref(), uses)?;
     let port = port.unwrap_or(state.defender_port);
     let ws_address = format!("wss://{host}:{port}");
-    let user = actor.user.clone();
-    let (action, object) = (Action::BundleIssued, ws_address.clone());
-    let deed = Deed { actor, action, object, old: Value::Null, new: Value::Null };
-    state.store.record(&deed, OffsetDateTime::now_utc()).await?;
-    tracing::info!(user, console = host, "Install bundle issued");
+    let bundle = state.enrolment.install_bundle(order, &actor, &ws_address).await?;
+    tracing::info!(user = actor.user, console = host, "Install bundle issued");
     Ok(Json(InstallBundle { install_bundle: bundle.to_string(), ws_address }))
+}
+
+/// What the bundle is to be good for.
+fn bundle_order(life: Option<&str>, max_uses: Option<u64>) -> Result<BundleOrder, ApiError> {
+    let bad = |text: String| ApiError::BadRequest(text);
+    let mut order = BundleOrder { max_uses, ..BundleOrder::default() };
+    if max_uses == Some(0) {
+        return Err(bad("uses is 1 or more".to_owned()));
+    }
+    if let Some(life) = life {
+        order.life = lifecycle::duration::parse(life).map_err(|error| bad(format!("life: {error}")))?;
+        if !(SHORTEST_LIFE..=LONGEST_LIFE).contains(&order.life) {
+            return Err(bad("life is between 1m and 730d".to_owned()));
+        }
+    }
+    Ok(order)
 }
 
 /// Host, ready for a URL, and port of `HOST[:PORT]`; an IPv6 address with or without brackets.
@@ -141,6 +162,9 @@ fn address(text: &str) -> Option<(String, Option<u16>)> {
     let port = port.parse().ok().filter(|port| is_number && *port > 0)?;
     Some((dial_host(host)?, Some(port)))
 }
+
+const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+const LONGEST_LIFE: Duration = Duration::from_secs(730 * 24 * 60 * 60);
 
 const NO_REPORT: ApiError = ApiError::NotFound(
     "this Defender has sent no report of its host yet; it does so within seconds of its first connection",

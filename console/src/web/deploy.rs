@@ -1,20 +1,20 @@
 //! What Defenders are deployed with: the files that `defender export` asks for. What is in them is in
 //! `crates/manifests`.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
 use manifests::flags::DefenderFlags;
 use manifests::{Bundle, Defender, Faults, YamlError};
-use serde_json::Value;
-use time::OffsetDateTime;
 
 use super::AppState;
 use super::auth::DefenderManagement;
 use super::error::ApiError;
 use super::input::Body;
-use crate::enroll::EnrolError;
-use crate::store::audits::{Action, Actor, Deed};
+use crate::enroll::{BundleOrder, EnrolError};
+use crate::store::audits::Actor;
 
 /// A file of YAML.
 type Yaml = ([(HeaderName, &'static str); 1], String);
@@ -40,18 +40,15 @@ pub(super) async fn daemon_set(
 
 /// A bundle for Defenders that need one.
 async fn bundle(state: &AppState, defender: &Defender, actor: Actor) -> Result<Option<Bundle>, ApiError> {
-    let bundle = match state.enrolment.install_bundle() {
+    let ws_address = defender.ws_address(state.defender_port);
+    let order = BundleOrder { life: DAEMON_SET_LIFE, max_uses: None };
+    let bundle = match state.enrolment.install_bundle(order, &actor, &ws_address).await {
         Ok(bundle) => bundle,
         Err(EnrolError::CustomCertificates) if defender.has_custom_certs() => return Ok(None),
         Err(EnrolError::CustomCertificates) => return Err(ApiError::Conflict(NO_CERTIFICATES.to_owned())),
         Err(error) => return Err(error.into()),
     };
-    let ws_address = defender.ws_address(state.defender_port);
-    let user = actor.user.clone();
-    let (action, object) = (Action::BundleIssued, ws_address.clone());
-    let deed = Deed { actor, action, object, old: Value::Null, new: Value::Null };
-    state.store.record(&deed, OffsetDateTime::now_utc()).await?;
-    tracing::info!(user, console = ws_address, "Install bundle issued");
+    tracing::info!(user = actor.user, console = ws_address, "Install bundle issued");
     Bundle::from_base64(&bundle).map(Some).map_err(|error| ApiError::Internal(error.to_string()))
 }
 
@@ -66,6 +63,9 @@ impl From<YamlError> for ApiError {
         Self::Internal(lifecycle::logging::error_chain(&error))
     }
 }
+
+/// Nodes join a cluster for as long as it lives.
+const DAEMON_SET_LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 const NO_CERTIFICATES: &str = "custom certificates secure the Defender listener, and only their CA is accepted: issue \
      defender-client-cert.pem and defender-client-key.pem from it, and say where Defenders find them, for example \

@@ -20,8 +20,8 @@
 //! restart.rs        Defenders start afresh
 //! log.rs  tail.rs   a Defender's log: download, live
 //! deploy.rs         files that Defenders are deployed with
-//! audits.rs  backups.rs  certificates.rs  defenders.rs  events.rs  keys.rs  metrics.rs  session.rs  sessions.rs
-//! settings.rs  users.rs
+//! audits.rs  backups.rs  certificates.rs  defenders.rs  events.rs  keys.rs  metrics.rs  registrations.rs  session.rs
+//! sessions.rs  settings.rs  users.rs
 //! pages/            what people see in a browser
 //! assets.rs         style, scripts and icons of the pages
 //! compress.rs       pages and assets, smaller
@@ -72,6 +72,7 @@ mod metrics;
 mod openapi;
 mod origin;
 mod pages;
+mod registrations;
 mod restart;
 mod roster;
 mod session;
@@ -162,6 +163,8 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("certificates/history", get(history::certificates)),
         ("fleet/history", get(history::fleet)),
         ("certificates", get(certificates::list)),
+        ("registrations", get(registrations::list)),
+        ("registrations/{id}", delete(registrations::revoke)),
         ("settings/certs", get(settings::certs).post(settings::change_certs)),
         ("settings/sessions", get(sessions::limits).post(sessions::change_limits)),
         ("settings/backups", get(backups::schedule).post(backups::change_schedule)),

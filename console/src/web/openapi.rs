@@ -13,7 +13,7 @@ use utoipa::{Modify, OpenApi};
 use super::error::Problem;
 use super::{
     audits, backups, bulk, certificates, defenders, deploy, events, expiry, history, keys, log, metrics,
-    restart, roster, session, sessions, settings, tail, users,
+    registrations, restart, roster, session, sessions, settings, tail, users,
 };
 
 #[derive(OpenApi)]
@@ -50,6 +50,8 @@ use super::{
         keys::remove,
         log::download,
         metrics::page,
+        registrations::list,
+        registrations::revoke,
         restart::restart,
         restart::restart_many,
         roster::facets,

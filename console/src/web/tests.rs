@@ -1,6 +1,7 @@
 //! Every kind of answer of the API, without a socket. What needs connections is in `listener/tests.rs`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, header};
@@ -59,7 +60,7 @@ impl Api {
         let shutdown = CancellationToken::new();
         let tasks = Tasks::new();
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let nowhere = CustomDir::open(Path::new("/nowhere"), std::time::Duration::from_secs(10));
+        let nowhere = CustomDir::open(Path::new("/nowhere"), Duration::from_secs(10));
         let own_dir = dir.path().join("certificates");
         let channels = Channels::open(&own_dir, &nowhere, names, &[], now()).expect("opens");
         let (https, defender) = (channels.https.clone(), channels.defender.clone());
@@ -86,7 +87,13 @@ impl Api {
             custom_dir: nowhere.clone(),
             defender: defender.clone(),
             defender_port: 8084,
-            enrolment: Enrolment::new(authority, defender),
+            enrolment: Enrolment::new(
+                authority,
+                defender,
+                store.clone(),
+                crate::enroll::State::default(),
+                Duration::from_secs(30 * 24 * 60 * 60),
+            ),
             fleet,
             https,
             metrics: Metrics::new(now()),
@@ -129,6 +136,7 @@ impl Api {
                 not_after: now(),
                 sha256: "0".repeat(64),
             },
+            authorities: Vec::new(),
         };
         let address = "192.0.2.7".parse().expect("an address");
         std::mem::forget(self.state.fleet.arrive(&hello, address, now()).expect("welcome"));

@@ -85,7 +85,8 @@ fn answer(message: ToConsole) -> Option<ToDefender> {
 fn material(dir: &Path) -> Result<certs::Material> {
     let now = OffsetDateTime::now_utc();
     let authority = Authority::open_or_create(&dir.join("authority"), now)?;
-    let client = authority.issue_client(None, "bench", Duration::from_secs(24 * 60 * 60), now)?;
+    let client =
+        authority.issue_client(certs::Holder::Nobody, "bench", Duration::from_secs(24 * 60 * 60), now)?;
     let bundle = dir.join("bundle");
     std::fs::create_dir_all(&bundle)?;
     let files = [

@@ -106,6 +106,7 @@ impl Dialer {
             },
             boot,
             certificate: self.certificate.clone(),
+            authorities: Vec::new(),
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::certificate::Certificate;
 use crate::channel::Channel;
 use crate::disk::{self, FileState};
 use crate::error::show;
-use crate::generate::{self, ClientBundle, Dates, Generated, IssueError};
+use crate::generate::{self, ClientBundle, Dates, Generated, Holder, IssueError};
 use crate::material::Material;
 use crate::raw::{Paths, RawMaterial};
 use crate::{key, pem};
@@ -162,19 +162,18 @@ impl Authority {
         self.issue_server(channel, &path, names, now)
     }
 
-    /// A certificate with its key, for a Defender's install bundle. `identity`, a UUID, is what the Console knows the
-    /// Defender by.
+    /// A certificate with its key, for an install bundle.
     ///
     /// # Errors
     /// [`IssueError`].
     pub fn issue_client(
         &self,
-        identity: Option<&str>,
+        holder: Holder<'_>,
         common_name: &str,
         life: Duration,
         now: OffsetDateTime,
     ) -> Result<ClientBundle, IssueError> {
-        generate::client(&self.issuer, common_name, identity, self.dates(now, life))
+        generate::client(&self.issuer, common_name, holder, self.dates(now, life))
     }
 
     /// A certificate for the key of a request (PEM), which stays with whoever made it. Returns the chain as PEM.
@@ -200,7 +199,7 @@ impl Authority {
 
     fn create(dir: &Path, now: OffsetDateTime) -> Result<(), StoreError> {
         let issue = |cause| StoreError::Issue { file: dir.join(CA_FILE), cause };
-        let Generated { cert_pem, key_pem } =
+        let Generated { cert_pem, key_pem, .. } =
             generate::authority(Dates::starting(now, CA_LIFE)).map_err(issue)?;
         let new = disk::unfinished(dir);
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -271,7 +270,8 @@ impl Authority {
     ) -> Result<Material, StoreError> {
         let issue = |cause| StoreError::Issue { file: path.to_owned(), cause };
         let dates = self.dates(now, SERVER_LIFE);
-        let Generated { cert_pem, key_pem } = generate::server(&self.issuer, names, dates).map_err(issue)?;
+        let Generated { cert_pem, key_pem, .. } =
+            generate::server(&self.issuer, names, dates).map_err(issue)?;
         // With room for all of it, because a text that grows leaves copies of the key behind.
         let room = cert_pem.len() + self.ca_pem.len() + key_pem.len();
         let mut text = Zeroizing::new(String::with_capacity(room));

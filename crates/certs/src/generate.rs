@@ -12,7 +12,7 @@ use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
-use crate::fingerprint::hex;
+use crate::fingerprint::{hex, sha256_hex};
 
 /// A client certificate with its key, for an install bundle.
 pub struct ClientBundle {
@@ -20,6 +20,46 @@ pub struct ClientBundle {
     pub cert_pem: String,
     /// The key, PKCS#8.
     pub key_pem: Zeroizing<String>,
+    /// When the leaf expires.
+    pub not_after: OffsetDateTime,
+    /// SHA-256 of the leaf, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A key that was just made, and the request for a certificate for it.
+pub struct KeyRequest {
+    /// PKCS#10, PEM.
+    pub csr_pem: String,
+    /// The key, PKCS#8.
+    pub key_pem: Zeroizing<String>,
+}
+
+/// Whom a client certificate is for; told by a URI in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder<'a> {
+    /// The Defender of this identity, a UUID: `urn:uuid:IDENTITY`.
+    Defender(&'a str),
+    /// Whoever it is: no URI.
+    Nobody,
+    /// A Defender that has yet to ask for one of its own, with the registration of this UUID: [`REGISTRATION_URN`].
+    Registration(&'a str),
+}
+
+/// What a registration's URI begins with.
+pub const REGISTRATION_URN: &str = "urn:garrison:registration:";
+
+/// What the URI of a Defender's own certificate begins with.
+pub const IDENTITY_URN: &str = "urn:uuid:";
+
+/// Makes a key and a request for a certificate for it. Whose it is, the Console knows.
+///
+/// # Errors
+/// [`IssueError::Generate`].
+pub fn request() -> Result<KeyRequest, IssueError> {
+    let key = KeyPair::generate().map_err(IssueError::Generate)?;
+    let request = CertificateParams::default().serialize_request(&key).map_err(IssueError::Generate)?;
+    let csr_pem = request.pem().map_err(IssueError::Generate)?;
+    Ok(KeyRequest { csr_pem, key_pem: Zeroizing::new(key.serialize_pem()) })
 }
 
 /// Why a certificate was not issued.
@@ -46,17 +86,18 @@ pub(crate) struct Dates {
 
 /// A certificate and its key.
 pub(crate) struct Generated {
+    pub(crate) der: Vec<u8>,
     pub(crate) cert_pem: String,
     pub(crate) key_pem: Zeroizing<String>,
 }
 
 impl Dates {
-    /// From an hour before `now`, for clocks that are behind, to `life` after it.
+    /// From an hour before `now` (a tenth of a shorter `life` than ten hours), for clocks that are behind, to `life` after it.
     pub(crate) fn starting(now: OffsetDateTime, life: Duration) -> Self {
         // Certificates count in seconds.
         let now = now.replace_nanosecond(0).unwrap_or(now);
         let not_after = now.checked_add(life).unwrap_or(LAST_DATE).min(LAST_DATE);
-        Self { not_before: now - BACK_DATED, not_after }
+        Self { not_before: now - BACK_DATED.min(life / 10), not_after }
     }
 
     /// The same, but not beyond `end`.
@@ -73,7 +114,8 @@ pub(crate) fn authority(dates: Dates) -> Result<Generated, IssueError> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().map_err(IssueError::Generate)?;
     let certificate = params.self_signed(&key).map_err(IssueError::Generate)?;
-    Ok(Generated { cert_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
+    let der = certificate.der().to_vec();
+    Ok(Generated { der, cert_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
 }
 
 /// A server's leaf for DNS names (also with a wildcard) and addresses.
@@ -88,16 +130,16 @@ pub(crate) fn server(
     leaf(params, ExtendedKeyUsagePurpose::ServerAuth, issuer)
 }
 
-/// A client's leaf; `identity` becomes the URI `urn:uuid:IDENTITY`.
+/// A client's leaf.
 pub(crate) fn client(
     issuer: &Issuer<'_, KeyPair>,
     common_name: &str,
-    identity: Option<&str>,
+    holder: Holder<'_>,
     dates: Dates,
 ) -> Result<ClientBundle, IssueError> {
-    let params = client_params(common_name, identity, dates)?;
-    let Generated { cert_pem, key_pem } = leaf(params, ExtendedKeyUsagePurpose::ClientAuth, issuer)?;
-    Ok(ClientBundle { cert_pem, key_pem })
+    let params = client_params(common_name, holder, dates)?;
+    let Generated { der, cert_pem, key_pem } = leaf(params, ExtendedKeyUsagePurpose::ClientAuth, issuer)?;
+    Ok(ClientBundle { cert_pem, key_pem, not_after: dates.not_after, sha256: sha256_hex(&der) })
 }
 
 /// A client's leaf for the key of a request. Of what the request asks for, nothing but the key is taken.
@@ -108,24 +150,26 @@ pub(crate) fn client_for_request(
     dates: Dates,
 ) -> Result<String, IssueError> {
     let request = CertificateSigningRequestParams::from_pem(csr_pem).map_err(IssueError::Request)?;
-    let mut params = client_params(identity, Some(identity), dates)?;
+    let mut params = client_params(identity, Holder::Defender(identity), dates)?;
     finish_leaf(&mut params, ExtendedKeyUsagePurpose::ClientAuth);
     Ok(params.signed_by(&request.public_key, issuer).map_err(IssueError::Generate)?.pem())
 }
 
 fn client_params(
     common_name: &str,
-    identity: Option<&str>,
+    holder: Holder<'_>,
     dates: Dates,
 ) -> Result<CertificateParams, IssueError> {
     let mut params = params(common_name, dates)?;
-    if let Some(identity) = identity {
-        let is_word =
-            !identity.is_empty() && identity.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        let uri = format!("urn:uuid:{identity}").try_into();
-        let uri = uri.ok().filter(|_| is_word).ok_or_else(|| IssueError::Name(identity.to_owned()))?;
-        params.subject_alt_names.push(SanType::URI(uri));
-    }
+    let (prefix, mark) = match holder {
+        Holder::Defender(identity) => (IDENTITY_URN, identity),
+        Holder::Nobody => return Ok(params),
+        Holder::Registration(registration) => (REGISTRATION_URN, registration),
+    };
+    let is_word = !mark.is_empty() && mark.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let uri = format!("{prefix}{mark}").try_into();
+    let uri = uri.ok().filter(|_| is_word).ok_or_else(|| IssueError::Name(mark.to_owned()))?;
+    params.subject_alt_names.push(SanType::URI(uri));
     Ok(params)
 }
 
@@ -137,7 +181,8 @@ fn leaf(
     finish_leaf(&mut params, usage);
     let key = KeyPair::generate().map_err(IssueError::Generate)?;
     let certificate = params.signed_by(&key, issuer).map_err(IssueError::Generate)?;
-    Ok(Generated { cert_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
+    let der = certificate.der().to_vec();
+    Ok(Generated { der, cert_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
 }
 
 fn finish_leaf(params: &mut CertificateParams, usage: ExtendedKeyUsagePurpose) {
@@ -187,7 +232,16 @@ fn random<const N: usize>() -> Result<[u8; N], IssueError> {
 
 impl fmt::Debug for ClientBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientBundle").field("cert_pem", &self.cert_pem).field("key_pem", &"***").finish()
+        f.debug_struct("ClientBundle")
+            .field("cert_pem", &self.cert_pem)
+            .field("key_pem", &"***")
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for KeyRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRequest").field("csr_pem", &self.csr_pem).field("key_pem", &"***").finish()
     }
 }
 

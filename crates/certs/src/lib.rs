@@ -48,7 +48,7 @@ pub use doubt::{Doubt, Suspicion};
 pub use error::CertError;
 pub use fault::{Fault, Input, Instead};
 pub use fingerprint::Fingerprint;
-pub use generate::{ClientBundle, IssueError};
+pub use generate::{ClientBundle, Holder, IDENTITY_URN, IssueError, KeyRequest, REGISTRATION_URN, request};
 pub use material::Material;
 pub use publish::{Live, Refusal, Subscriber};
 pub use raw::{Found, RawMaterial};

@@ -104,6 +104,14 @@ impl Material {
         pem::encode_certificates(self.ca_ders.iter().map(AsRef::as_ref))
     }
 
+    /// SHA-256 of each CA, in hexadecimal, sorted.
+    #[must_use]
+    pub fn ca_sha256s(&self) -> Vec<String> {
+        let mut digests: Vec<String> = self.cas.iter().map(|ca| ca.facts().sha256.clone()).collect();
+        digests.sort();
+        digests
+    }
+
     /// The identity of the files' content.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {

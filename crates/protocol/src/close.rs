@@ -13,6 +13,8 @@ pub enum Close {
     Malformed,
     /// A code that this version does not know.
     Other(u16),
+    /// 4011: the registration that the Defender came with was revoked or is used up.
+    RegistrationRefused,
     /// 4009: a newer connection of the same Defender took over.
     Replaced,
     /// 1012: the Console restarts this listener or itself.
@@ -44,6 +46,7 @@ impl Close {
             Self::IdentityMismatch => 4001,
             Self::Malformed => 4000,
             Self::Other(code) => code,
+            Self::RegistrationRefused => 4011,
             Self::Replaced => 4009,
             Self::Restart => 1012,
             Self::TooBig => 1009,
@@ -63,6 +66,7 @@ impl Close {
             4003 => Self::Decommissioned,
             4009 => Self::Replaced,
             4010 => Self::TooOld,
+            4011 => Self::RegistrationRefused,
             other => Self::Other(other),
         }
     }
@@ -76,6 +80,7 @@ impl Close {
             Self::IdentityMismatch => "the identity in hello is not the one the certificate was issued for",
             Self::Malformed => "malformed message, or a message out of turn",
             Self::Other(_) => "closed for a reason that this version does not know",
+            Self::RegistrationRefused => "the registration in the install bundle was revoked or is used up",
             Self::Replaced => "replaced by a newer connection of the same Defender",
             Self::Restart => "the Console restarts this listener: reconnect",
             Self::TooBig => "message too big",

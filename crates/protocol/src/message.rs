@@ -30,6 +30,8 @@ pub enum ToConsole {
 pub enum ToDefender {
     /// Everything up to this number is stored.
     Ack(Ack),
+    /// Which CAs to trust from now on, and whether to renew.
+    Authorities(Authorities),
     /// The answer to a certificate request.
     Certificate(Certificate),
     /// Something to do, answered by a result.
@@ -51,6 +53,9 @@ pub struct Hello {
     pub boot: Uuid,
     /// The client certificate that the Defender uses.
     pub certificate: CertificateSummary,
+    /// SHA-256 of each CA that it trusts, hexadecimal, where the Console may tell it of others; empty: it may not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorities: Vec<String>,
 }
 
 /// A Defender and the host that it runs on.
@@ -185,6 +190,20 @@ pub enum Certificate {
     },
 }
 
+/// Which CAs to trust from now on, and whether to ask for another certificate. Only for Defenders that named theirs in
+/// `hello`; older ones ignore it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Authorities {
+    /// Every CA to trust, PEM.
+    pub ca: String,
+    /// Whether to ask for another certificate.
+    #[serde(default)]
+    pub renew: bool,
+    /// Upper end of the random delay before it asks, in seconds.
+    #[serde(default)]
+    pub spread_seconds: u64,
+}
+
 /// A direction of the protocol: what `codec.rs` needs in order to read and write its messages.
 pub trait Message: Sized {
     /// The value of `type`, then the rest of the object as JSON.
@@ -226,6 +245,7 @@ impl Message for ToDefender {
     fn to_tagged(&self) -> serde_json::Result<String> {
         match self {
             Self::Ack(body) => tagged("ack", body),
+            Self::Authorities(body) => tagged("authorities", body),
             Self::Certificate(body) => tagged("certificate", body),
             Self::Command(body) => tagged("command", body),
             Self::Reconnect(body) => tagged("reconnect", body),
@@ -237,6 +257,7 @@ impl Message for ToDefender {
     fn from_tagged(tag: &str, json: &str) -> serde_json::Result<Self> {
         Ok(match tag {
             "ack" => Self::Ack(serde_json::from_str(json)?),
+            "authorities" => Self::Authorities(serde_json::from_str(json)?),
             "certificate" => Self::Certificate(serde_json::from_str(json)?),
             "command" => Self::Command(serde_json::from_str(json)?),
             "reconnect" => Self::Reconnect(serde_json::from_str(json)?),

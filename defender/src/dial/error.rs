@@ -132,9 +132,10 @@ impl DialError {
                 "to use this host again, stop the Defender, delete its data directory and install it anew"
             }
             Self::Closed { close: Close::IdentityMismatch, .. } => {
-                "give each Defender a data directory and a bundle of its own: this one's certificate was issued for \
-                 another Defender"
+                "give each Defender a data directory of its own; if this host was reinstalled or restored from a copy, \
+                 delete its data directory so that it joins as a new Defender"
             }
+            Self::Closed { close: Close::RegistrationRefused, .. } => "install a new bundle of this Console",
             Self::Closed { close: Close::TooOld, .. } => "install the Defender version of the Console",
             Self::Closed { .. } => "see the Console's log",
             Self::Connect { .. } => {
@@ -159,6 +160,16 @@ impl DialError {
             }
         };
         text.to_owned()
+    }
+
+    /// Whether other certificates might be taken.
+    pub(crate) fn is_about_certificates(&self) -> bool {
+        let close = match self {
+            Self::ConsoleCertificate { .. } | Self::OwnCertificate(_) => return true,
+            Self::Closed { close, .. } => close,
+            _ => return false,
+        };
+        matches!(close, Close::IdentityMismatch | Close::RegistrationRefused)
     }
 
     /// The code that tells the Console what is wrong with what it sent; `None`: it is not to be told.

@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt as _;
 use protocol::ToDefender;
+use protocol::message::CertificateSource;
 use testpki::Ca;
 
 use super::*;
@@ -26,6 +27,8 @@ impl Fixture {
         let link = Link {
             target: console.target(),
             certificates: certificates.subscriber.clone(),
+            own: None,
+            bundle: None,
             identity: identity(),
             commands: bench.commands.clone(),
             outbox: bench.outbox.clone(),
@@ -212,6 +215,8 @@ async fn failures_back_off_and_a_restart_in_a_row_waits_a_little_longer() {
     let link = Link {
         target: console.target(),
         certificates: certificates.subscriber.clone(),
+        own: None,
+        bundle: None,
         identity: identity(),
         commands: bench.commands.clone(),
         outbox: bench.outbox.clone(),

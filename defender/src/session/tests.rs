@@ -5,6 +5,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use protocol::close::Next;
+
 use super::*;
 use crate::dial::dial;
 use crate::fake::{Bench, FakeConsole, Peer, hello};

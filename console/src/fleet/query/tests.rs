@@ -45,6 +45,7 @@ fn hello(number: u32) -> Hello {
             not_after: OffsetDateTime::UNIX_EPOCH + Duration::days(i64::from(number % 90)),
             sha256: format!("{number:064x}"),
         },
+        authorities: Vec::new(),
     }
 }
 

@@ -26,6 +26,7 @@ fn hello(id: Uuid) -> Hello {
             not_after: OffsetDateTime::UNIX_EPOCH,
             sha256: "00".repeat(32),
         },
+        authorities: Vec::new(),
     }
 }
 

@@ -82,6 +82,8 @@ pub enum Action {
     SessionEnded,
     /// A Defender was told to start afresh.
     Restarted,
+    /// A registration was revoked.
+    RegistrationRevoked,
     /// A setting was changed.
     SettingChanged,
     /// A user was added.
@@ -153,6 +155,7 @@ impl Action {
             Self::KeyRemoved => "access-key.removed",
             Self::SessionEnded => "session.ended",
             Self::Restarted => "defender.restarted",
+            Self::RegistrationRevoked => "registration.revoked",
             Self::SettingChanged => "setting.changed",
             Self::UserAdded => "user.added",
             Self::UserChanged => "user.changed",

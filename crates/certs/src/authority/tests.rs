@@ -242,7 +242,7 @@ fn a_defender_is_no_server_and_bad_names_are_no_names() {
 fn clients_are_issued_from_bundles_and_from_requests() {
     let (folder, authority) = made();
     let life = Duration::from_secs(24 * 60 * 60);
-    let bundle = authority.issue_client(Some("6f9d3f3e"), "host-1", life, now()).expect("issued");
+    let bundle = authority.issue_client(Holder::Defender("6f9d3f3e"), "host-1", life, now()).expect("issued");
     folder.put("defender-ca.pem", authority.ca_pem());
     folder.put("defender-client-cert.pem", &bundle.cert_pem);
     folder.put("defender-client-key.pem", &*bundle.key_pem);

@@ -33,8 +33,8 @@ fn openssl_accepts_what_we_issue_under_its_strict_rules() {
     let issuer = issuer(&folder);
     let names = ["console.example.com", "*.example.com", "10.0.0.1", "::1", "host_1"].map(str::to_owned);
     folder.put("server.pem", server(&issuer, &names, today()).expect("issued").cert_pem);
-    let bundle =
-        client(&issuer, "host-1", Some("6f9d3f3e-0000-4000-8000-000000000001"), today()).expect("issued");
+    let bundle = client(&issuer, "host-1", Holder::Defender("6f9d3f3e-0000-4000-8000-000000000001"), today())
+        .expect("issued");
     folder.put("client.pem", &bundle.cert_pem);
     folder.put("client-key.pem", &*bundle.key_pem);
     folder.shell(
@@ -75,7 +75,7 @@ fn a_name_that_no_certificate_can_hold_is_refused() {
             format!("{name:?} is no DNS name, address or identity that a certificate can hold")
         );
     }
-    assert!(matches!(client(&issuer, "x", Some("a b"), today()), Err(IssueError::Name(_))));
+    assert!(matches!(client(&issuer, "x", Holder::Defender("a b"), today()), Err(IssueError::Name(_))));
     assert!(server(&issuer, &["a".repeat(254)], today()).is_err());
 }
 
@@ -83,7 +83,7 @@ fn a_name_that_no_certificate_can_hold_is_refused() {
 fn a_long_common_name_is_cut() {
     let folder = Folder::new();
     let issuer = issuer(&folder);
-    folder.put("x.pem", client(&issuer, &"ü".repeat(100), None, today()).expect("issued").cert_pem);
+    folder.put("x.pem", client(&issuer, &"ü".repeat(100), Holder::Nobody, today()).expect("issued").cert_pem);
     folder.shell("openssl verify -x509_strict -CAfile ca.pem x.pem");
 }
 
@@ -124,7 +124,8 @@ fn a_request_that_is_none_or_whose_signature_is_wrong_is_refused() {
 
 #[test]
 fn a_bundle_shows_no_key() {
-    let bundle = ClientBundle { cert_pem: "public".to_owned(), key_pem: Zeroizing::new("secret".to_owned()) };
+    let (cert_pem, key_pem) = ("public".to_owned(), Zeroizing::new("secret".to_owned()));
+    let bundle = ClientBundle { cert_pem, key_pem, not_after: NOW, sha256: String::new() };
     let shown = format!("{bundle:?}");
     assert!(shown.contains("public") && !shown.contains("secret"), "{shown}");
 }

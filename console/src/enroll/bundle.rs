@@ -1,0 +1,80 @@
+//! The form of an install bundle, and the one that is kept in a directory for a Defender of the same host.
+
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use certs::{Channel, ClientBundle, Found, Material, RawMaterial};
+use serde::Serialize;
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use super::{BundleOrder, EnrolError, Enrolment};
+use crate::store::audits::Actor;
+
+/// The three files of a bundle, by name.
+#[derive(Serialize)]
+struct Bundle<'a> {
+    #[serde(rename = "defender-ca.pem")]
+    ca: &'a str,
+    #[serde(rename = "defender-client-cert.pem")]
+    cert: &'a str,
+    #[serde(rename = "defender-client-key.pem")]
+    key: &'a str,
+}
+
+/// Base64 of a JSON object of the three files.
+pub(super) fn encode(ca: &str, issued: &ClientBundle) -> Result<Zeroizing<String>, EnrolError> {
+    let bundle = Bundle { ca, cert: &issued.cert_pem, key: &issued.key_pem };
+    let json = Zeroizing::new(serde_json::to_vec(&bundle)?);
+    Ok(Zeroizing::new(STANDARD.encode(&*json)))
+}
+
+/// Keeps a bundle in `dir` for a Defender of the same host: one that is there and good for more than half of its life
+/// is left alone. While a custom set runs, what is there stays.
+///
+/// # Errors
+/// [`EnrolError`]; what is there stays.
+pub async fn keep_bundle(enrolment: &Enrolment, dir: &Path) -> Result<(), EnrolError> {
+    let ca = enrolment.inner.authority.ca_pem();
+    if enrolment.check_own_authority().is_err() || is_current(dir, ca) {
+        return Ok(());
+    }
+    let order = BundleOrder { life: KEPT_LIFE, max_uses: None };
+    let (_, issued) = enrolment.register(order, &Actor::console()).await?;
+    std::fs::create_dir_all(dir).map_err(|source| directory(dir, source))?;
+    let files = Channel::Defender.files();
+    // The authority goes last: a Defender that waits for a bundle takes it when all three are there.
+    write(&dir.join(files.key), issued.key_pem.as_bytes())?;
+    write(&dir.join(files.cert), issued.cert_pem.as_bytes())?;
+    if let Some(file) = files.ca {
+        write(&dir.join(file), ca.as_bytes())?;
+    }
+    tracing::info!(path = dir.display().to_string(), "Install bundle written");
+    Ok(())
+}
+
+fn is_current(dir: &Path, ca: &str) -> bool {
+    let Ok(Found::Complete(raw)) = RawMaterial::read(Channel::Defender, dir) else { return false };
+    let Ok(material) = Material::parse(raw) else { return false };
+    let remaining = material.leaf().not_after - OffsetDateTime::now_utc();
+    remaining > KEPT_LIFE / 2 && material.ca_pem().trim() == ca.trim()
+}
+
+/// Puts a file in its place in one step, mode 0600.
+fn write(path: &Path, content: &[u8]) -> Result<(), EnrolError> {
+    use std::io::Write as _;
+    let fault = |source| directory(path, source);
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path)).map_err(fault)?;
+    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(fault)?;
+    file.persist(path).map_err(|error| fault(error.error))?;
+    Ok(())
+}
+
+fn directory(path: &Path, source: std::io::Error) -> EnrolError {
+    EnrolError::Directory { path: path.to_owned(), source }
+}
+
+/// Nobody hands it over again by hand.
+const KEPT_LIFE: Duration = Duration::from_secs(2 * 365 * 24 * 60 * 60);

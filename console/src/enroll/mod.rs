@@ -1,0 +1,354 @@
+//! How Defenders get certificates: install bundles, and requests over the live connection.
+//!
+//! ```text
+//! mod.rs      issues, and keeps what it issued
+//! state.rs    who may speak for which Defender, who may have a certificate; pure
+//! bundle.rs   the form of an install bundle; the one that is kept for a Defender of the same host
+//! pace.rs     how many certificates a second
+//! ```
+//!
+//! All come from the Console's own authority, so there are none while a custom WebSocket set runs: then only
+//! certificates of its `defender-ca.pem` are accepted (contract section 2).
+
+mod bundle;
+mod pace;
+mod state;
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use certs::{Authority, Holder, IssueError, Source, Subscriber};
+use rustls::ServerConfig;
+use serde_json::{Value, json};
+use thiserror::Error;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+pub use bundle::keep_bundle;
+pub use state::{Credential, Enrolled, Mark, Own, Refused, Registration, State, Use};
+
+use crate::store::audits::{Action, Actor, Deed};
+use crate::store::enrolment::EnrolmentRows;
+use crate::store::{Store, StoreError};
+use pace::Pace;
+
+/// Issues certificates to Defenders. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Enrolment {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    authority: Arc<Authority>,
+    defender: Subscriber<ServerConfig>,
+    store: Store,
+    /// Life of a certificate that a Defender asks for.
+    life: Duration,
+    state: Mutex<Known>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Known {
+    state: State,
+    pace: Pace,
+    /// What is not on disk yet.
+    dirty: HashSet<Uuid>,
+    uses: Vec<(Uuid, Uuid, Use)>,
+}
+
+/// What an install bundle is to be good for.
+#[derive(Debug, Clone, Copy)]
+pub struct BundleOrder {
+    /// How long it can be used to enrol.
+    pub life: Duration,
+    /// How many Defenders may enrol with it; `None`: any number.
+    pub max_uses: Option<u64>,
+}
+
+/// Why there is no certificate.
+#[derive(Debug, Error)]
+pub enum EnrolError {
+    /// Too many ask at once.
+    #[error("too many Defenders ask for certificates at once: ask again later")]
+    Busy,
+    /// A custom WebSocket set runs.
+    #[error(
+        "custom certificates secure the Defender listener, and only their CA is accepted: issue \
+         defender-client-cert.pem and defender-client-key.pem from it and copy them to the hosts"
+    )]
+    CustomCertificates,
+    /// The bundle directory cannot be written.
+    #[error("writing the install bundle to {path}")]
+    Directory {
+        /// The directory or file.
+        path: std::path::PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The authority cannot sign.
+    #[error("issuing a certificate")]
+    Issue(#[from] IssueError),
+    /// The bundle cannot be put into JSON.
+    #[error("writing the install bundle as JSON")]
+    Json(#[from] serde_json::Error),
+    /// Whoever asks may not have one.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// What is issued cannot be kept, so nothing was issued.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Default for BundleOrder {
+    fn default() -> Self {
+        Self { life: BUNDLE_LIFE, max_uses: None }
+    }
+}
+
+impl Enrolment {
+    /// Issues from `authority` while `defender` runs on its material; `state` is what `store` has. Certificates that
+    /// Defenders ask for live for `life`. Run [`Enrolment::run`].
+    #[must_use]
+    pub fn new(
+        authority: Arc<Authority>,
+        defender: Subscriber<ServerConfig>,
+        store: Store,
+        state: State,
+        life: Duration,
+    ) -> Self {
+        let pace = Pace::new(Instant::now());
+        let state = Mutex::new(Known { state, pace, dirty: HashSet::new(), uses: Vec::new() });
+        Self { inner: Arc::new(Inner { authority, defender, store, life, state, changed: Notify::new() }) }
+    }
+
+    /// A new install bundle, base64 of a JSON object of the three files, in the name of `actor` and for `object`. It
+    /// holds a private key.
+    ///
+    /// # Errors
+    /// [`EnrolError::CustomCertificates`], or when the authority cannot sign or the store cannot keep it.
+    pub async fn install_bundle(
+        &self,
+        order: BundleOrder,
+        actor: &Actor,
+        object: &str,
+    ) -> Result<Zeroizing<String>, EnrolError> {
+        let (registration, issued) = self.register(order, actor).await?;
+        let new = json!({
+            "registration": registration.id,
+            "expires_at_ms": crate::store::milliseconds(registration.expires_at),
+            "max_uses": registration.max_uses,
+        });
+        let (actor, action, object) = (actor.clone(), Action::BundleIssued, object.to_owned());
+        let deed = Deed { actor, action, object, old: Value::Null, new };
+        self.inner.store.record(&deed, registration.created_at).await?;
+        bundle::encode(self.inner.authority.ca_pem(), &issued)
+    }
+
+    /// A new registration, kept, with its certificate.
+    async fn register(
+        &self,
+        order: BundleOrder,
+        actor: &Actor,
+    ) -> Result<(Registration, certs::ClientBundle), EnrolError> {
+        self.check_own_authority()?;
+        let (id, now) = (Uuid::new_v4(), OffsetDateTime::now_utc());
+        let holder = id.to_string();
+        let issued = self.inner.authority.issue_client(
+            Holder::Registration(&holder),
+            "Garrison Defender",
+            order.life,
+            now,
+        )?;
+        let registration = Registration {
+            id,
+            created_by: actor.user.clone(),
+            created_at: now,
+            expires_at: issued.not_after,
+            max_uses: order.max_uses,
+            revoked_at: None,
+            sha256: issued.sha256.clone(),
+            uses: std::collections::BTreeMap::new(),
+        };
+        self.inner.store.add_registration(&registration).await?;
+        self.known().state.registrations.insert(id, registration.clone());
+        Ok((registration, issued))
+    }
+
+    /// Every CA that Defenders are to trust, PEM.
+    #[must_use]
+    pub fn ca_pem(&self) -> String {
+        self.inner.authority.ca_pem().to_owned()
+    }
+
+    /// Every registration that is known, in no order.
+    #[must_use]
+    pub fn registrations(&self) -> Vec<Registration> {
+        self.known().state.registrations.values().cloned().collect()
+    }
+
+    /// Revokes a registration in the name of `actor`: nobody enrols with it any more. `false` when there is none, or
+    /// it was revoked before.
+    ///
+    /// # Errors
+    /// When the store cannot keep it; nothing has changed then.
+    pub async fn revoke(&self, id: Uuid, actor: Actor) -> Result<bool, StoreError> {
+        let now = OffsetDateTime::now_utc();
+        let known = self.known().state.registrations.get(&id).map(|one| one.revoked_at);
+        if !matches!(known, Some(None)) {
+            return Ok(false);
+        }
+        let (action, object) = (Action::RegistrationRevoked, id.to_string());
+        let deed = Deed { actor, action, object, old: Value::Null, new: Value::Null };
+        self.inner.store.revoke_registration(id, &deed, now).await?;
+        if let Some(registration) = self.known().state.registrations.get_mut(&id) {
+            registration.revoked_at = Some(now);
+        }
+        Ok(true)
+    }
+
+    /// Whether `credential` speaks for the Defender `id`, on a connection that was secured from `source`.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn admit(&self, credential: &Credential, source: Source, id: Uuid) -> Result<(), Refused> {
+        match (source, credential.mark) {
+            (Source::Custom, Mark::Own(holder)) if holder != id => Err(Refused::Another),
+            (Source::Custom, _) => Ok(()),
+            (Source::SelfSigned, _) => {
+                let mut known = self.known();
+                known.state.admit(credential, id, OffsetDateTime::now_utc())?;
+                if known.state.see(credential, id) {
+                    known.dirty.insert(id);
+                    self.inner.changed.notify_one();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Signs a request of the Defender `id`, which has shown `credential`: the chain and the authority to trust, both
+    /// PEM. A use of a registration that counts its uses is on disk before.
+    ///
+    /// # Errors
+    /// [`EnrolError`]: why there is no certificate.
+    pub async fn sign(
+        &self,
+        csr: &str,
+        credential: &Credential,
+        id: Uuid,
+        address: IpAddr,
+    ) -> Result<(String, String), EnrolError> {
+        self.check_own_authority()?;
+        let now = OffsetDateTime::now_utc();
+        let counted = {
+            let mut known = self.known();
+            if !known.pace.take(Instant::now()) {
+                return Err(EnrolError::Busy);
+            }
+            known.note_enrolment(credential, id, address, now)?
+        };
+        self.inner.changed.notify_one();
+        if let Some(one) = counted {
+            let rows = EnrolmentRows { enrolled: Vec::new(), uses: vec![one] };
+            self.inner.store.write_enrolment(&rows).await?;
+        }
+        let chain = self.inner.authority.sign_request(csr, &id.to_string(), self.inner.life, now)?;
+        Ok((chain, self.inner.authority.ca_pem().to_owned()))
+    }
+
+    /// Keeps on disk what has changed, until `shutdown`, then once more.
+    pub async fn run(self, shutdown: CancellationToken) {
+        loop {
+            let stops = tokio::select! {
+                () = self.inner.changed.notified() => false,
+                () = shutdown.cancelled() => true,
+            };
+            if !stops {
+                // A fleet that enrols at once costs the database a few transactions.
+                tokio::select! {
+                    () = tokio::time::sleep(PACE) => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+            self.flush().await;
+            if stops {
+                return;
+            }
+        }
+    }
+
+    async fn flush(&self) {
+        let rows = self.known().take_rows();
+        if rows.enrolled.is_empty() && rows.uses.is_empty() {
+            return;
+        }
+        if let Err(error) = self.inner.store.write_enrolment(&rows).await {
+            tracing::warn!(
+                error = lifecycle::logging::error_chain(&error),
+                "Cannot keep which Defenders have enrolled; tried again with the next one"
+            );
+            let mut known = self.known();
+            known.dirty.extend(rows.enrolled.iter().map(|(id, _)| *id));
+            known.uses.extend(rows.uses);
+        }
+    }
+
+    fn check_own_authority(&self) -> Result<(), EnrolError> {
+        match self.inner.defender.current().source {
+            Source::Custom => Err(EnrolError::CustomCertificates),
+            Source::SelfSigned => Ok(()),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// The use to be on disk before the certificate is issued, if there is one.
+    fn note_enrolment(
+        &mut self,
+        credential: &Credential,
+        id: Uuid,
+        address: IpAddr,
+        now: OffsetDateTime,
+    ) -> Result<Option<(Uuid, Uuid, Use)>, Refused> {
+        let is_first_use = self.state.enrol(credential, id, address, now)?;
+        if !matches!(credential.mark, Mark::Own(_)) {
+            self.dirty.insert(id);
+        }
+        let Mark::Registration(of) = credential.mark else { return Ok(None) };
+        if !is_first_use {
+            return Ok(None);
+        }
+        let one = (of, id, Use { at: now, address });
+        let is_counted = self.state.registrations.get(&of).is_some_and(|one| one.max_uses.is_some());
+        if is_counted {
+            return Ok(Some(one));
+        }
+        self.uses.push(one);
+        Ok(None)
+    }
+
+    fn take_rows(&mut self) -> EnrolmentRows {
+        let dirty = std::mem::take(&mut self.dirty);
+        let enrolled = dirty.into_iter().filter_map(|id| Some((id, self.state.enrolled.get(&id)?.clone())));
+        EnrolmentRows { enrolled: enrolled.collect(), uses: std::mem::take(&mut self.uses) }
+    }
+}
+
+/// A bundle for one host is used soon.
+const BUNDLE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long changes are gathered.
+const PACE: Duration = Duration::from_millis(500);

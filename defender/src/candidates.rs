@@ -1,0 +1,102 @@
+//! What a Defender may dial with, the best first: custom certificates, its own, the install bundle's. A Console that
+//! cannot verify one is offered the next, so that hosts and Console may change over in any order.
+
+use std::sync::Arc;
+
+use certs::{Live, Material, Source};
+use protocol::message::{CertificateSource, CertificateSummary, DefenderIdentity, Hello};
+use rustls::ClientConfig;
+use uuid::Uuid;
+
+use crate::bundle::is_registration;
+use crate::own::Kept;
+
+/// One set to dial with.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub(crate) kind: Kind,
+    pub(crate) material: Arc<Material>,
+    pub(crate) tls: Arc<ClientConfig>,
+}
+
+/// Where a set comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The bundle, with a certificate that may be used like one's own.
+    Bundle,
+    /// The custom directory.
+    Custom,
+    /// The Console, for a key of this host.
+    Own,
+    /// The bundle, to ask for one's own with.
+    Registration,
+}
+
+/// All of them, the best first. `live` is the custom set where there is one, else the bundle; `bundle` the bundle.
+pub(crate) fn candidates(
+    live: &Live<ClientConfig>,
+    own: Option<&Kept>,
+    bundle: Option<&Arc<Material>>,
+) -> Vec<Candidate> {
+    let own = own_candidate(own);
+    let bundle_kind = |material| if is_registration(material) { Kind::Registration } else { Kind::Bundle };
+    let newest = |kind| Candidate { kind, material: Arc::clone(&live.material), tls: Arc::clone(&live.tls) };
+    match live.source {
+        Source::Custom => {
+            // Without a bundle the custom set stands in for it.
+            let bundle = bundle.filter(|bundle| bundle.fingerprint() != live.material.fingerprint());
+            let bundle = bundle.and_then(|bundle| built(bundle_kind(bundle), bundle));
+            [Some(newest(Kind::Custom)), own, bundle].into_iter().flatten().collect()
+        }
+        Source::SelfSigned => {
+            let is_own =
+                own.as_ref().is_some_and(|own| own.material.fingerprint() == live.material.fingerprint());
+            let bundle = (!is_own).then(|| newest(bundle_kind(&live.material)));
+            [own, bundle].into_iter().flatten().collect()
+        }
+    }
+}
+
+/// The certificate that the Console has issued.
+pub(crate) fn own_candidate(own: Option<&Kept>) -> Option<Candidate> {
+    own.and_then(|kept| built(Kind::Own, &kept.material))
+}
+
+fn built(kind: Kind, material: &Arc<Material>) -> Option<Candidate> {
+    match certs::tls::defender_client(material) {
+        Ok(tls) => Some(Candidate { kind, material: Arc::clone(material), tls: Arc::new(tls) }),
+        Err(error) => {
+            tracing::warn!(%error, remedy = error.remedy(), "A set of certificates cannot be used");
+            None
+        }
+    }
+}
+
+impl Candidate {
+    /// What to say first.
+    pub(crate) fn hello(&self, identity: &DefenderIdentity, boot: Uuid) -> Hello {
+        let leaf = self.material.leaf();
+        let source = match self.kind {
+            Kind::Custom => CertificateSource::Custom,
+            Kind::Bundle | Kind::Own | Kind::Registration => CertificateSource::SelfSigned,
+        };
+        let certificate =
+            CertificateSummary { source, not_after: leaf.not_after, sha256: leaf.sha256.clone() };
+        let authorities = match self.kind {
+            Kind::Own => self.material.ca_sha256s(),
+            Kind::Bundle | Kind::Custom | Kind::Registration => Vec::new(),
+        };
+        Hello { defender: identity.clone(), boot, certificate, authorities }
+    }
+}
+
+impl Kind {
+    /// How a log line calls it.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Bundle | Self::Registration => "the install bundle",
+            Self::Custom => "custom certificates",
+            Self::Own => "the Defender's own certificate",
+        }
+    }
+}

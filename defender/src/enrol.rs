@@ -1,0 +1,187 @@
+//! Asking the Console for a certificate: with the registration of an install bundle before the first session, and over
+//! a live session when it is time to renew. What comes of it is kept by `own.rs`.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use certs::KeyRequest;
+use futures_util::{SinkExt as _, StreamExt as _};
+use lifecycle::logging::error_chain;
+use protocol::message::{Authorities, Certificate, CertificateRequest};
+use protocol::{MAX_MESSAGE_BYTES, ToConsole, ToDefender};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::frame::{self, Socket};
+use crate::own::OwnCertificate;
+
+/// What the Console says about certificates.
+#[derive(Debug)]
+pub(crate) enum Word {
+    /// Which CAs to trust, and whether to renew.
+    Authorities(Authorities),
+    /// The answer to a request.
+    Certificate(Certificate),
+}
+
+/// What a session runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// The certificate that is to be renewed.
+    Own,
+    /// A registration: there is no certificate yet.
+    Registration,
+}
+
+/// The part of a session that renews the certificate it runs on.
+#[derive(Debug)]
+pub(crate) struct Renewing {
+    pub(crate) own: OwnCertificate,
+    pub(crate) basis: Basis,
+    /// To the half of the session that speaks.
+    pub(crate) requests: mpsc::Sender<CertificateRequest>,
+    /// From the half that hears.
+    pub(crate) words: mpsc::Receiver<Word>,
+}
+
+/// Renews when it is time, as long as it is polled; without `renewing`, never.
+pub(crate) async fn renew(renewing: Option<Renewing>) -> Infallible {
+    match renewing {
+        Some(renewing) => renewing.run().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Asks on a line that was just welcomed. Whether there is a certificate now; where there is none, that was logged,
+/// and the line is as good as before.
+pub(crate) async fn ask(socket: &mut Socket, own: &OwnCertificate) -> bool {
+    match timeout(PATIENCE, ask_patiently(socket, own)).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::warn!(error, "The Console has issued no certificate: the install bundle's goes on");
+            false
+        }
+        Err(_) => {
+            tracing::warn!(
+                "The Console does not answer a request for a certificate: the install bundle's goes on"
+            );
+            false
+        }
+    }
+}
+
+async fn ask_patiently(socket: &mut Socket, own: &OwnCertificate) -> Result<(), String> {
+    let request = certs::request().map_err(|error| error_chain(&error))?;
+    let message = ToConsole::CertificateRequest(CertificateRequest { csr: request.csr_pem.clone() });
+    let message = frame::write(&message).map_err(|error| error_chain(&error))?;
+    socket.send(message).await.map_err(|error| error.to_string())?;
+    loop {
+        let frame = socket.next().await.ok_or("the connection ended")?.map_err(|error| error.to_string())?;
+        match frame::read(&frame, MAX_MESSAGE_BYTES) {
+            Some(Ok(ToDefender::Certificate(answer))) => return keep(own, &request, answer).await,
+            Some(Err(error)) => return Err(error_chain(&error)),
+            _ => {}
+        }
+    }
+}
+
+async fn keep(own: &OwnCertificate, request: &KeyRequest, answer: Certificate) -> Result<(), String> {
+    match answer {
+        Certificate::Issued { chain, ca } => {
+            own.keep(request, chain, ca).await.map_err(|error| error_chain(&error))?;
+            tracing::info!("The Console has issued a certificate for this Defender");
+            Ok(())
+        }
+        Certificate::Refused { error } => Err(error),
+    }
+}
+
+impl Renewing {
+    /// Renews when it is time, until the session ends.
+    async fn run(mut self) -> Infallible {
+        // The first attempt was made before the session.
+        let mut retry = (self.basis == Basis::Registration).then(|| Instant::now() + self.pause());
+        loop {
+            let due = self.own.subscribe().borrow().as_ref().map(|kept| kept.renew_at);
+            let due = due.into_iter().chain(retry).max();
+            tokio::select! {
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                word = self.words.recv() => match word {
+                    Some(Word::Authorities(told)) => {
+                        if !self.follow(told).await {
+                            continue;
+                        }
+                    }
+                    // Nobody has asked, or the answer came too late.
+                    Some(Word::Certificate(_)) => continue,
+                    None => std::future::pending().await,
+                },
+            }
+            if let Err(error) = self.renew().await {
+                let pause = self.pause();
+                tracing::warn!(
+                    error,
+                    retry_in_s = pause.as_secs(),
+                    "The Console has not renewed the certificate: the present one goes on"
+                );
+                retry = Some(Instant::now() + pause);
+            }
+        }
+    }
+
+    /// Trusts what the Console says; whether to renew now.
+    async fn follow(&self, told: Authorities) -> bool {
+        let known = self.own.subscribe().borrow().as_ref().map(|kept| kept.material.ca_pem());
+        if known.is_some_and(|known| known.trim() != told.ca.trim()) {
+            match self.own.trust(told.ca).await {
+                Ok(()) => tracing::info!("The Console has named other authorities to trust"),
+                Err(error) => {
+                    let error = error_chain(&error);
+                    tracing::warn!(error, "The authorities that the Console has named cannot be kept");
+                    return false;
+                }
+            }
+        }
+        if told.renew {
+            let spread = Duration::from_secs(told.spread_seconds).min(LONGEST_SPREAD);
+            tokio::time::sleep(spread.mul_f64(self.own.share())).await;
+        }
+        told.renew
+    }
+
+    async fn renew(&mut self) -> Result<(), String> {
+        let request = certs::request().map_err(|error| error_chain(&error))?;
+        while self.words.try_recv().is_ok() {}
+        let asked = self.requests.send(CertificateRequest { csr: request.csr_pem.clone() }).await;
+        asked.map_err(|_| "the session ends".to_owned())?;
+        let answer = async {
+            loop {
+                match self.words.recv().await {
+                    Some(Word::Certificate(answer)) => return Ok(answer),
+                    Some(Word::Authorities(_)) => {}
+                    None => return Err("the session ends".to_owned()),
+                }
+            }
+        };
+        let answer = timeout(PATIENCE, answer).await.map_err(|_| "no answer within 10 s".to_owned())??;
+        keep(&self.own, &request, answer).await
+    }
+
+    /// Until the next attempt after one that failed: a twentieth of the certificate's life.
+    fn pause(&self) -> Duration {
+        let life = self.own.subscribe().borrow().as_ref().map_or(LONGEST_PAUSE, |kept| {
+            let facts = kept.material.leaf();
+            Duration::try_from(facts.not_after - facts.not_before).unwrap_or_default()
+        });
+        (life / 20).clamp(SHORTEST_PAUSE, LONGEST_PAUSE).mul_f64(0.5 + self.own.share() / 2.0)
+    }
+}
+
+/// How long the Console may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// A Console that asks for more spread than this is mistaken.
+const LONGEST_SPREAD: Duration = Duration::from_secs(60 * 60);

@@ -1,0 +1,199 @@
+//! The certificate that this Defender asked for, with its key and the CAs to trust: one file of the data directory,
+//! replaced as a whole. When to ask is in `enrol.rs`.
+//!
+//! A damaged file is named once and left out: the install bundle takes its place.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::{CertError, Channel, KeyRequest, Material, RawMaterial};
+use serde::Serialize;
+use thiserror::Error;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use crate::atomic::{self, Durability};
+use crate::bundle::Files;
+
+/// The certificate that this Defender asked for. Clones share it.
+#[derive(Clone)]
+pub struct OwnCertificate {
+    path: Arc<Path>,
+    current: watch::Sender<Option<Kept>>,
+    /// A random share, 0 to 1.
+    share: fn() -> f64,
+}
+
+/// One certificate.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// Chain, key, CAs.
+    pub material: Arc<Material>,
+    /// When to ask for the next one. Counted from when it was received, not by a clock that may be wrong.
+    pub renew_at: Instant,
+}
+
+/// Why what the Console sent is not kept.
+#[derive(Debug, Error)]
+pub enum KeepError {
+    /// It cannot be used.
+    #[error("what the Console has issued cannot be used")]
+    Certificates(#[source] CertError),
+    /// It cannot be written.
+    #[error("writing {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// As the file has it: the three files of a bundle, by name.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(rename = "defender-ca.pem")]
+    ca: &'a str,
+    #[serde(rename = "defender-client-cert.pem")]
+    cert: &'a str,
+    #[serde(rename = "defender-client-key.pem")]
+    key: &'a str,
+}
+
+impl OwnCertificate {
+    /// Reads what is kept in the data directory; `share` spreads renewals.
+    #[must_use]
+    pub fn open(data_dir: &Path, share: fn() -> f64) -> Self {
+        let path = data_dir.join(FILE);
+        let material = match read(&path) {
+            Ok(material) => material,
+            Err(fault) => {
+                tracing::warn!(
+                    path = path.display().to_string(),
+                    error = fault,
+                    "The Defender's own certificate is damaged and left out: the install bundle takes its place"
+                );
+                None
+            }
+        };
+        let now = OffsetDateTime::now_utc();
+        let kept = material.map(|material| {
+            let due = due_after(&material, Some(now), share());
+            Kept { material: Arc::new(material), renew_at: Instant::now() + due }
+        });
+        Self { path: path.into(), current: watch::Sender::new(kept), share }
+    }
+
+    /// The newest one, and those to come.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Option<Kept>> {
+        self.current.subscribe()
+    }
+
+    /// A random share, 0 to 1.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        (self.share)()
+    }
+
+    /// Keeps what the Console has issued for `request`, on disk before anything uses it.
+    ///
+    /// # Errors
+    /// [`KeepError`]; what was kept before stays.
+    pub async fn keep(&self, request: &KeyRequest, chain: String, ca: String) -> Result<(), KeepError> {
+        self.write(ca, chain, request.key_pem.clone()).await
+    }
+
+    /// Trusts other CAs from now on.
+    ///
+    /// # Errors
+    /// [`KeepError`]; those of before stay trusted.
+    pub async fn trust(&self, ca: String) -> Result<(), KeepError> {
+        let fault = |source| KeepError::Write { path: self.path.to_path_buf(), source };
+        let Some(files) = read_files(&self.path).map_err(|text| fault(io::Error::other(text)))? else {
+            return Ok(());
+        };
+        let renew_at = self.current.borrow().as_ref().map(|kept| kept.renew_at);
+        self.write(ca, files.cert, files.key).await?;
+        self.current.send_if_modified(|kept| {
+            if let (Some(kept), Some(renew_at)) = (kept, renew_at) {
+                kept.renew_at = renew_at;
+            }
+            false
+        });
+        Ok(())
+    }
+
+    async fn write(&self, ca: String, cert: String, key: Zeroizing<String>) -> Result<(), KeepError> {
+        let written = Written { ca: &ca, cert: &cert, key: &key };
+        let json = Zeroizing::new(serde_json::to_vec_pretty(&written).unwrap_or_default());
+        let files = Files { ca, cert, key };
+        let material = parse(&self.path, files).map_err(KeepError::Certificates)?;
+        let path = self.path.to_path_buf();
+        let writing = tokio::task::spawn_blocking(move || atomic::write(&path, &json, Durability::PowerLoss));
+        let done = writing.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()));
+        done.map_err(|source| KeepError::Write { path: self.path.to_path_buf(), source })?;
+        let renew_at = Instant::now() + due_after(&material, None, self.share());
+        self.current.send_replace(Some(Kept { material: Arc::new(material), renew_at }));
+        Ok(())
+    }
+}
+
+impl fmt::Debug for OwnCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnCertificate").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// When to ask for the next certificate: between 40 and 50 per cent of the life, from now on for one that was just
+/// received, else by the clock, which may be wrong: never later than half a life from now.
+fn due_after(material: &Material, kept_until_now: Option<OffsetDateTime>, share: f64) -> Duration {
+    let facts = material.leaf();
+    let life = Duration::try_from(facts.not_after - facts.not_before).unwrap_or_default();
+    let due = life.mul_f64(0.5 - 0.1 * share);
+    let Some(now) = kept_until_now else { return due };
+    let left = Duration::try_from(facts.not_after - now).unwrap_or_default();
+    left.saturating_sub(life.saturating_sub(due)).min(due)
+}
+
+/// `None`: nothing is kept.
+fn read(path: &Path) -> Result<Option<Material>, String> {
+    let Some(files) = read_files(path)? else { return Ok(None) };
+    parse(path, files).map(Some).map_err(|error| error.to_string())
+}
+
+fn read_files(path: &Path) -> Result<Option<Files>, String> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    let mut json = Zeroizing::new(Vec::with_capacity(CAPACITY));
+    file.take(MAX_BYTES).read_to_end(&mut json).map_err(|error| error.to_string())?;
+    // The library's own text may quote the content.
+    serde_json::from_slice(&json).map(Some).map_err(|_| "it holds no key with its certificate".to_owned())
+}
+
+fn parse(path: &Path, files: Files) -> Result<Material, CertError> {
+    Material::parse(RawMaterial::from_files(
+        Channel::Defender,
+        path,
+        Some(files.ca.into_bytes()),
+        files.cert.into_bytes(),
+        Zeroizing::new(files.key.as_bytes().to_vec()),
+    ))
+}
+
+const FILE: &str = "own-certificate.json";
+const CAPACITY: usize = 16 * 1024;
+const MAX_BYTES: u64 = 1024 * 1024;
+
+#[cfg(test)]
+mod tests;
