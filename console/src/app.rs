@@ -26,6 +26,7 @@ use crate::fleet::{EventKind, Fleet, Record};
 use crate::gateway::{Gateway, Timing};
 use crate::metrics::Metrics;
 use crate::names::ExtraNames;
+use crate::public_url::PublicAddress;
 use crate::store::Store;
 use crate::store::audits::Chain;
 use crate::store::writer::Writer;
@@ -53,6 +54,7 @@ struct Opened {
     /// Held until the end.
     _instance: Instance,
     store: Store,
+    public_url: PublicAddress,
     records: Vec<Record>,
     enrolled: enroll::State,
     channels: Channels,
@@ -81,6 +83,7 @@ impl Opened {
             channels: Channels::open(&own_dir, &custom_dir, names, &extra, now)?,
             access: Access::open(store.clone(), &config.admin).await?,
             sockets: Sockets::bind(config)?,
+            public_url: PublicAddress::open(store.clone(), config.public_url.clone()).await?,
             records: store.defenders().await?,
             enrolled: store.enrolment().await?,
             store,
@@ -89,7 +92,8 @@ impl Opened {
 
     /// Serves until shutdown, then stops in good order.
     async fn serve(self, config: Config, front: Tasks, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { descriptors, _instance, store, records, enrolled, channels, access, sockets } = self;
+        let Self { descriptors, _instance, store, public_url, records, enrolled, channels, access, sockets } =
+            self;
         let now = OffsetDateTime::now_utc();
         let back = Tasks::new();
         let flush = CancellationToken::new();
@@ -123,7 +127,7 @@ impl Opened {
             https: channels.https.clone(),
             metrics: metrics.clone(),
             names: names.clone(),
-            public_url: config.public_url.clone(),
+            public_url,
             ready: ready.clone(),
             store: store.clone(),
         };

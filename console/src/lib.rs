@@ -9,6 +9,7 @@
 //! enroll.rs          install bundles and certificates for Defenders
 //! metrics/           what is counted while it runs
 //! names.rs           names in self-signed certificates that administrators add
+//! public_url.rs      the URL that users reach the Console by
 //! door.rs            who may wait at a listener
 //! store/             what survives a restart
 //! access/            users, passwords, tokens, and what slows down guessing
@@ -28,5 +29,6 @@ pub mod fleet;
 pub mod gateway;
 pub mod metrics;
 pub mod names;
+pub mod public_url;
 pub mod store;
 pub mod web;

@@ -136,7 +136,8 @@ pub(super) async fn caller(parts: &Parts, state: &AppState) -> Result<Caller, Ap
 }
 
 async fn by_cookie(parts: &Parts, state: &AppState) -> Result<Caller, ApiError> {
-    if origin::changes(&parts.method) && origin::of(parts, state.public_url.as_ref()) != Origin::Own {
+    if origin::changes(&parts.method) && origin::of(parts, state.public_url.current().as_ref()) != Origin::Own
+    {
         return Err(ApiError::CrossSite);
     }
     let ended = ApiError::Unauthorized("the session has ended; sign in again");

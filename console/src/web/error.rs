@@ -13,6 +13,7 @@ use crate::backup::BackupError;
 use crate::enroll::EnrolError;
 use crate::fleet::CommandError;
 use crate::names::NamesError;
+use crate::public_url::PublicUrlError;
 use crate::store::StoreError;
 use crate::store::keys::KeyError;
 use crate::store::users::UserError;
@@ -195,6 +196,15 @@ impl From<CommandError> for ApiError {
     fn from(error: CommandError) -> Self {
         let detail = error.to_string();
         Self::Defender(error, detail)
+    }
+}
+
+impl From<PublicUrlError> for ApiError {
+    fn from(error: PublicUrlError) -> Self {
+        match error {
+            PublicUrlError::Flag => Self::Conflict(error.to_string()),
+            PublicUrlError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -39,11 +39,11 @@ use rustls::ServerConfig;
 
 use crate::access::Access;
 use crate::backup::keeper::Keeper;
-use crate::config::PublicUrl;
 use crate::enroll::Enrolment;
 use crate::fleet::Fleet;
 use crate::metrics::Metrics;
 use crate::names::ExtraNames;
+use crate::public_url::PublicAddress;
 use crate::store::Store;
 
 mod admission;
@@ -107,7 +107,7 @@ pub struct AppState {
     /// Names in self-signed certificates.
     pub names: ExtraNames,
     /// The URL that users reach the Console by, where it was told.
-    pub public_url: Option<PublicUrl>,
+    pub public_url: PublicAddress,
     /// Whether all listeners accept.
     pub ready: Ready,
     /// The database.
@@ -165,6 +165,7 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("certificates", get(certificates::list)),
         ("registrations", get(registrations::list)),
         ("registrations/{id}", delete(registrations::revoke)),
+        ("settings/general", get(settings::general).post(settings::change_general)),
         ("settings/certs", get(settings::certs).post(settings::change_certs)),
         ("settings/sessions", get(sessions::limits).post(sessions::change_limits)),
         ("settings/backups", get(backups::schedule).post(backups::change_schedule)),

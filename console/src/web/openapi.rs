@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
@@ -15,6 +16,8 @@ use super::{
     audits, backups, bulk, certificates, defenders, deploy, events, expiry, history, keys, log, metrics,
     registrations, restart, roster, session, sessions, settings, tail, users,
 };
+
+mod roles;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -68,6 +71,8 @@ use super::{
         sessions::list,
         settings::certs,
         settings::change_certs,
+        settings::change_general,
+        settings::general,
         tail::stream,
         users::add,
         users::change,
@@ -89,6 +94,11 @@ pub(super) async fn description() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], JSON.as_str())
 }
 
+/// The description as text.
+pub(super) fn text() -> &'static str {
+    &JSON
+}
+
 static JSON: LazyLock<String> = LazyLock::new(|| {
     // A tree of texts and numbers can always be written.
     serde_json::to_string(&Description::openapi()).unwrap_or_default()
@@ -103,12 +113,22 @@ impl Modify for Common {
         }
         let cookie = ApiKeyValue::with_description("__Host-garrison", COOKIE);
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
-        for path in openapi.paths.paths.values_mut() {
-            let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.delete];
-            operations.into_iter().flatten().for_each(|operation| {
+        for (path, item) in &mut openapi.paths.paths {
+            let operations = [
+                ("GET", &mut item.get),
+                ("POST", &mut item.post),
+                ("PUT", &mut item.put),
+                ("DELETE", &mut item.delete),
+            ];
+            for (method, operation) in operations {
+                let Some(operation) = operation else { continue };
                 name(operation);
                 add_problems(operation);
-            });
+                if operation.security.is_none() {
+                    let roles = ExtensionsBuilder::new().add("x-roles", roles::of(method, path)).build();
+                    operation.extensions.get_or_insert_default().merge(roles);
+                }
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Settings: the names in self-signed server certificates.
+//! Settings: the names in self-signed server certificates, the URL that users reach the Console by.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,7 +10,7 @@ use super::AppState;
 use super::auth::{Administrator, AnyUser};
 use super::error::ApiError;
 use super::input::Body;
-use crate::config::San;
+use crate::config::{PublicUrl, San};
 
 /// `GET settings/certs`.
 #[derive(Serialize, ToSchema)]
@@ -61,6 +61,58 @@ pub(super) async fn change_certs(
     shown(&state).await
 }
 
+/// `GET settings/general`.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GeneralSettings {
+    /// The URL that users reach the Console by; `null`: whatever their browser calls.
+    #[schema(example = "https://console.example.com")]
+    public_url: Option<String>,
+    /// Whether `--public-url` sets it; then it cannot be changed here.
+    set_by_flag: bool,
+}
+
+/// `POST settings/general`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct NewGeneralSettings {
+    /// The URL that users reach the Console by; `null` or empty: whatever their browser calls.
+    #[schema(example = "https://console.example.com")]
+    public_url: Option<String>,
+}
+
+/// Shows the URL that users reach the Console by.
+#[utoipa::path(get, path = "/settings/general", tag = "settings",
+    responses((status = 200, description = "The settings", body = GeneralSettings)))]
+pub(super) async fn general(_: AnyUser, State(state): State<AppState>) -> Json<GeneralSettings> {
+    shown_general(&state)
+}
+
+/// Changes the URL that users reach the Console by, for administrators.
+#[utoipa::path(post, path = "/settings/general", tag = "settings", request_body = NewGeneralSettings,
+    responses((status = 200, description = "The settings", body = GeneralSettings),
+        (status = 409, description = "`--public-url` sets it")))]
+pub(super) async fn change_general(
+    Administrator(actor): Administrator,
+    State(state): State<AppState>,
+    Body(body): Body<NewGeneralSettings>,
+) -> Result<Json<GeneralSettings>, ApiError> {
+    let url = body.public_url.as_deref().map(str::trim).filter(|url| !url.is_empty());
+    let url = url.map(|url| match url.len() {
+        0..=LONGEST_URL => url.parse::<PublicUrl>(),
+        _ => Err(format!("a URL has at most {LONGEST_URL} characters")),
+    });
+    let url = url.transpose().map_err(|fault| ApiError::BadRequest(format!("publicUrl: {fault}")))?;
+    state.public_url.change(url, &actor).await?;
+    tracing::info!(user = actor.user, "Public URL changed");
+    Ok(shown_general(&state))
+}
+
+fn shown_general(state: &AppState) -> Json<GeneralSettings> {
+    let public_url = state.public_url.current().map(|url| url.as_str().to_owned());
+    Json(GeneralSettings { public_url, set_by_flag: state.public_url.is_flag() })
+}
+
 async fn shown(state: &AppState) -> Result<Json<CertificateSettings>, ApiError> {
     let (console_san, ca_expiration) = (state.names.list().await?, state.names.ca_expiration());
     Ok(Json(CertificateSettings { console_san, ca_expiration }))
@@ -87,3 +139,4 @@ fn names(texts: &[String]) -> Result<Vec<San>, ApiError> {
 /// More would make a certificate that clients may not take.
 const MOST_NAMES: usize = 100;
 const LONGEST_NAME: usize = 253;
+const LONGEST_URL: usize = 2048;

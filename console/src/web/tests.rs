@@ -98,7 +98,7 @@ impl Api {
             https,
             metrics: Metrics::new(now()),
             names: ExtraNames::new(store.clone(), Arc::clone(&renewal)),
-            public_url: None,
+            public_url: PublicAddress::open(store.clone(), None).await.expect("opens"),
             ready: Ready::default(),
             store: store.clone(),
         };

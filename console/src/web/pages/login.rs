@@ -92,7 +92,7 @@ pub(super) async fn sign_out(State(state): State<AppState>, parts: Parts) -> Res
 
 /// Another site may not sign a browser in: what its user then enters would be seen by somebody else.
 pub(super) fn own_page(parts: &Parts, state: &AppState) -> Result<(), ApiError> {
-    match origin::of(parts, state.public_url.as_ref()) {
+    match origin::of(parts, state.public_url.current().as_ref()) {
         Origin::Foreign => Err(ApiError::CrossSite),
         Origin::Own | Origin::Unsaid => Ok(()),
     }

@@ -31,6 +31,7 @@ use super::compress::compress;
 use super::{AppState, assets};
 
 mod access;
+mod api;
 mod audit;
 mod certificates;
 mod chart;
@@ -44,6 +45,7 @@ mod frame;
 mod host;
 mod login;
 mod overview;
+mod settings;
 mod setup;
 mod visitor;
 mod words;
@@ -59,11 +61,13 @@ pub(super) fn router() -> Router<AppState> {
         .route("/access", get(access::page))
         .route("/assets/{file}", get(assets::serve))
         .route("/audit", get(audit::page))
+        .route("/api", get(api::page))
         .route("/certificates", get(certificates::page))
         .route("/defenders", get(defenders::page))
         .route("/defenders/{id}", get(defender::page))
         .route("/login", get(login::page).post(login::sign_in))
         .route("/logout", post(login::sign_out))
+        .route("/settings", get(settings::page))
         .route("/setup", get(setup::page).post(setup::sign_up))
         .layer(middleware::from_fn(compress))
 }

@@ -115,3 +115,29 @@ async fn paths_that_are_no_text_are_a_problem_too() {
         assert_problem(response, status, code).await;
     }
 }
+
+#[tokio::test]
+async fn the_roles_of_each_call_are_those_that_are_let_in() {
+    let api = Api::new().await;
+    let roles = ["auditor", "defender-manager", "operator", "viewer"];
+    let mut tokens = Vec::new();
+    for role in roles {
+        api.add_user(role, role).await;
+        tokens.push((role, api.token(role).await));
+    }
+    for (method, path, operation) in operations(&description(&api).await) {
+        let Some(listed) = operation["x-roles"].as_array() else { continue };
+        assert!(listed.contains(&json!("administrator")), "{method} {path}");
+        for (role, token) in &tokens {
+            let mut call = request(&method, &path);
+            let value = format!("Bearer {token}").parse().expect("ASCII");
+            call.headers_mut().insert(header::AUTHORIZATION, value);
+            let is_refused = api.call(call).await.status() == StatusCode::FORBIDDEN;
+            assert_eq!(
+                is_refused,
+                !listed.contains(&json!(role)),
+                "{method} {path} as {role}: see openapi/roles.rs"
+            );
+        }
+    }
+}

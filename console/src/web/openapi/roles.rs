@@ -1,0 +1,48 @@
+//! Who may make each call, for the description: `x-roles`. A test makes each call as each role and compares.
+
+/// Roles whose users may call `method` at `path`, which is below `/api/v1`.
+pub(super) fn of(method: &str, path: &str) -> &'static [&'static str] {
+    let call = (method, path);
+    if ADMINISTRATORS.contains(&call) {
+        &["administrator"]
+    } else if READERS.contains(&call) {
+        &["administrator", "auditor"]
+    } else if OPERATORS.contains(&call) {
+        &["administrator", "operator"]
+    } else if MANAGERS.contains(&call) {
+        &["administrator", "defender-manager", "operator"]
+    } else if LOG_READERS.contains(&call) {
+        &["administrator", "auditor", "operator"]
+    } else {
+        &["administrator", "auditor", "defender-manager", "operator", "viewer"]
+    }
+}
+
+const ADMINISTRATORS: &[(&str, &str)] = &[
+    ("DELETE", "/backups/{name}"),
+    ("DELETE", "/users/{username}"),
+    ("GET", "/backups"),
+    ("GET", "/backups/{name}"),
+    ("GET", "/settings/backups"),
+    ("GET", "/settings/sessions"),
+    ("POST", "/backups"),
+    ("POST", "/settings/backups"),
+    ("POST", "/settings/certs"),
+    ("POST", "/settings/general"),
+    ("POST", "/settings/sessions"),
+    ("POST", "/users"),
+    ("PUT", "/users/{username}"),
+];
+
+const READERS: &[(&str, &str)] = &[("GET", "/audits"), ("GET", "/users")];
+
+const OPERATORS: &[(&str, &str)] = &[("POST", "/defenders/decommission")];
+
+const MANAGERS: &[(&str, &str)] = &[
+    ("DELETE", "/defenders/{id}"),
+    ("GET", "/defenders/install-bundle"),
+    ("POST", "/defenders/daemonset.yaml"),
+    ("POST", "/defenders/{id}/restart"),
+];
+
+const LOG_READERS: &[(&str, &str)] = &[("GET", "/defenders/{id}/log"), ("GET", "/defenders/{id}/log/stream")];
