@@ -34,7 +34,7 @@ const ADMINISTRATORS: &[(&str, &str)] = &[
     ("PUT", "/users/{username}"),
 ];
 
-const READERS: &[(&str, &str)] = &[("GET", "/audits"), ("GET", "/users")];
+const READERS: &[(&str, &str)] = &[("GET", "/audits"), ("GET", "/audits/verify"), ("GET", "/users")];
 
 const OPERATORS: &[(&str, &str)] = &[("POST", "/defenders/decommission")];
 

@@ -73,7 +73,7 @@ pub(super) async fn page(
         false => None,
     };
     let host = headers.get(axum::http::header::HOST).and_then(|host| host.to_str().ok());
-    let public = state.public_url.as_ref().map(|url| url.as_str().to_owned());
+    let public = state.public_url.current().map(|url| url.as_str().to_owned());
     let roles =
         Role::ALL.map(|role| RoleRow { role, about: about(role), is_covered: visitor.role.covers(role) });
     render(&AccessPage {

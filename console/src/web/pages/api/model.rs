@@ -76,7 +76,7 @@ impl Description {
         let mut groups: Vec<Group> = Vec::new();
         for (path, methods) in object(&document["paths"]) {
             for (method, operation) in object(methods) {
-                let tag = text(&operation["tags"][0]);
+                let tag = list(&operation["tags"]).next().map(text).unwrap_or_default();
                 let call = Call::of(document, path, method, operation);
                 match groups.iter_mut().find(|group| group.name == tag) {
                     Some(group) => group.calls.push(call),
@@ -85,7 +85,7 @@ impl Description {
             }
         }
         groups.sort_by(|a, b| a.name.cmp(&b.name));
-        let shapes = object(&document["components"]["schemas"])
+        let shapes = object(at(document, "/components/schemas"))
             .map(|(name, schema)| Named {
                 name: name.clone(),
                 about: text(&schema["description"]),
@@ -116,7 +116,7 @@ impl Call {
             content: content(&response["content"]),
         });
         let (problems, answers) = answers.partition(|answer| answer.status.starts_with(['4', '5']));
-        let body = content(&operation["requestBody"]["content"]);
+        let body = content(at(operation, "/requestBody/content"));
         let path = format!("/api/v1{path}");
         let parameters: Vec<Parameter> = list(&operation["parameters"]).map(Parameter::of).collect();
         let roles: Vec<String> = list(&operation["x-roles"]).map(text).collect();
@@ -187,6 +187,11 @@ pub(super) fn object(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 
 pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
+}
+
+/// What a JSON pointer leads to; `null` when there is nothing.
+pub(super) fn at<'v>(value: &'v Value, pointer: &str) -> &'v Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 pub(super) fn text(value: &Value) -> String {

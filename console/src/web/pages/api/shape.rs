@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::model::{list, object, text};
+use super::model::{at, list, object, text};
 
 /// What a value looks like, in a few words, with the name of a schema to link to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ fn at_depth(document: &Value, schema: &Value, depth: u32) -> Value {
         return Value::Null;
     }
     if let Some(name) = reference(schema) {
-        return at_depth(document, &document["components"]["schemas"][name], depth + 1);
+        return at_depth(document, at(document, &format!("/components/schemas/{name}")), depth + 1);
     }
     if let Some(first) = list(&schema["enum"]).next() {
         return first.clone();
