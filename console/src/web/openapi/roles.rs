@@ -7,8 +7,6 @@ pub(super) fn of(method: &str, path: &str) -> &'static [&'static str] {
         &["administrator"]
     } else if READERS.contains(&call) {
         &["administrator", "auditor"]
-    } else if OPERATORS.contains(&call) {
-        &["administrator", "operator"]
     } else if MANAGERS.contains(&call) {
         &["administrator", "defender-manager", "operator"]
     } else if LOG_READERS.contains(&call) {
@@ -36,12 +34,12 @@ const ADMINISTRATORS: &[(&str, &str)] = &[
 
 const READERS: &[(&str, &str)] = &[("GET", "/audits"), ("GET", "/audits/verify"), ("GET", "/users")];
 
-const OPERATORS: &[(&str, &str)] = &[("POST", "/defenders/decommission")];
-
 const MANAGERS: &[(&str, &str)] = &[
     ("DELETE", "/defenders/{id}"),
     ("GET", "/defenders/install-bundle"),
     ("POST", "/defenders/daemonset.yaml"),
+    ("POST", "/defenders/decommission"),
+    ("POST", "/defenders/restart"),
     ("POST", "/defenders/{id}/restart"),
 ];
 
