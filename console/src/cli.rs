@@ -59,7 +59,7 @@ pub enum Command {
         #[command(subcommand)]
         command: Certs,
     },
-    /// Write what a Console is deployed with: kubernetes
+    /// Write what a Console is deployed with: compose, istio, kubernetes, openshift
     #[command(disable_help_flag = true)]
     Export {
         /// A platform and its flags, read by `cmd/export.rs`: settings of `serve` do not mix with them.

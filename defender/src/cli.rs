@@ -227,7 +227,7 @@ enum Command {
         #[command(subcommand)]
         command: CertsCommand,
     },
-    /// Write what Defenders are deployed with, as the Console says: kubernetes
+    /// Write what Defenders are deployed with, as the Console says: compose, kubernetes, openshift
     #[command(disable_help_flag = true)]
     Export {
         /// A platform and its flags, read by `cmd/export`.

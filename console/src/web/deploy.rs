@@ -6,8 +6,9 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
-use manifests::flags::DefenderFlags;
-use manifests::{Bundle, Defender, Faults, YamlError};
+use manifests::flags::{DefenderComposeFlags, DefenderFlags};
+use manifests::{Bundle, Defender, DefenderCompose, Faults, YamlError};
+use zeroize::Zeroizing;
 
 use super::AppState;
 use super::auth::DefenderManagement;
@@ -33,23 +34,68 @@ pub(super) async fn daemon_set(
     Body(flags): Body<DefenderFlags>,
 ) -> Result<Yaml, ApiError> {
     let defender = Defender::parse(&flags)?;
-    let bundle = bundle(&state, &defender, actor).await?;
-    let text = defender.kubernetes(state.defender_port, bundle.as_ref())?;
-    Ok(([(CONTENT_TYPE, "application/yaml")], text.to_string()))
+    let bundle = bundle(&state, defender.has_custom_certs(), defender.ws_address(state.defender_port), actor);
+    let bundle = read(bundle.await?)?;
+    Ok(yaml(&defender.kubernetes(state.defender_port, bundle.as_ref())?))
+}
+
+/// Writes what Defenders are deployed with on OpenShift, for administrators and operators: what
+/// `defender export openshift` writes.
+#[utoipa::path(post, path = "/defenders/openshift.yaml", tag = "defenders", request_body = DefenderFlags,
+    responses((status = 200, description = "The file", body = String, content_type = "application/yaml"),
+        (status = 409, description = "Custom certificates secure the Defender listener, and Defenders get none")))]
+pub(super) async fn openshift(
+    DefenderManagement(actor): DefenderManagement,
+    State(state): State<AppState>,
+    Body(flags): Body<DefenderFlags>,
+) -> Result<Yaml, ApiError> {
+    let defender = Defender::parse(&flags)?;
+    let bundle = bundle(&state, defender.has_custom_certs(), defender.ws_address(state.defender_port), actor);
+    let bundle = read(bundle.await?)?;
+    Ok(yaml(&defender.openshift(state.defender_port, bundle.as_ref())?))
+}
+
+/// Writes what a Defender is deployed with by docker-compose, for administrators and operators: what
+/// `defender export compose` writes.
+#[utoipa::path(post, path = "/defenders/docker-compose.yaml", tag = "defenders", request_body = DefenderComposeFlags,
+    responses((status = 200, description = "The file", body = String, content_type = "application/yaml"),
+        (status = 409, description = "Custom certificates secure the Defender listener, and the Defender gets none")))]
+pub(super) async fn compose(
+    DefenderManagement(actor): DefenderManagement,
+    State(state): State<AppState>,
+    Body(flags): Body<DefenderComposeFlags>,
+) -> Result<Yaml, ApiError> {
+    let defender = DefenderCompose::parse(&flags)?;
+    let bundle = bundle(&state, defender.has_custom_certs(), defender.ws_address(state.defender_port), actor);
+    let bundle = bundle.await?;
+    Ok(yaml(&defender.write(state.defender_port, bundle.as_ref().map(|bundle| bundle.as_str()))?))
+}
+
+fn yaml(text: &str) -> Yaml {
+    ([(CONTENT_TYPE, "application/yaml")], text.to_owned())
+}
+
+fn read(bundle: Option<Zeroizing<String>>) -> Result<Option<Bundle>, ApiError> {
+    let read = bundle.map(|bundle| Bundle::from_base64(&bundle)).transpose();
+    read.map_err(|error| ApiError::Internal(error.to_string()))
 }
 
 /// A bundle for Defenders that need one.
-async fn bundle(state: &AppState, defender: &Defender, actor: Actor) -> Result<Option<Bundle>, ApiError> {
-    let ws_address = defender.ws_address(state.defender_port);
+async fn bundle(
+    state: &AppState,
+    has_custom_certs: bool,
+    ws_address: String,
+    actor: Actor,
+) -> Result<Option<Zeroizing<String>>, ApiError> {
     let order = BundleOrder { life: DAEMON_SET_LIFE, max_uses: None };
     let bundle = match state.enrolment.install_bundle(order, &actor, &ws_address).await {
         Ok(bundle) => bundle,
-        Err(EnrolError::CustomCertificates) if defender.has_custom_certs() => return Ok(None),
+        Err(EnrolError::CustomCertificates) if has_custom_certs => return Ok(None),
         Err(EnrolError::CustomCertificates) => return Err(ApiError::Conflict(NO_CERTIFICATES.to_owned())),
         Err(error) => return Err(error.into()),
     };
     tracing::info!(user = actor.user, console = ws_address, "Install bundle issued");
-    Bundle::from_base64(&bundle).map(Some).map_err(|error| ApiError::Internal(error.to_string()))
+    Ok(Some(bundle))
 }
 
 impl From<Faults> for ApiError {

@@ -150,6 +150,8 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("defenders/install-bundle", get(defenders::install_bundle)),
         ("defenders/decommission", post(bulk::decommission)),
         ("defenders/daemonset.yaml", post(deploy::daemon_set)),
+        ("defenders/docker-compose.yaml", post(deploy::compose)),
+        ("defenders/openshift.yaml", post(deploy::openshift)),
         ("defenders/{id}/connections", get(history::connections)),
         ("defenders/restart", post(restart::restart_many)),
         ("defenders/{id}/restart", post(restart::restart)),

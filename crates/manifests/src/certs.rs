@@ -147,6 +147,16 @@ impl CustomCerts {
         volume
     }
 
+    /// The kind of volume, where pods may not mount it by themselves.
+    pub(crate) fn unusual_volume(&self) -> Option<&'static str> {
+        match self {
+            Self::Csi { .. } => Some("csi"),
+            Self::HostPath(_) => Some("hostPath"),
+            Self::Nfs { .. } => Some("nfs"),
+            Self::CertManager(_) | Self::Claim(_) | Self::Secret(_) => None,
+        }
+    }
+
     /// The Certificate objects of cert-manager; none for the other sources. `names` are those of servers.
     pub(crate) fn certificates(&self, meta: &Meta, pairs: &[Pair], names: &[String]) -> Vec<Certificate> {
         match self {

@@ -7,6 +7,8 @@
 //! certs.rs        where custom certificates come from, and how a pod gets them
 //! console/        the Console's objects, one file a platform
 //! defender/       the Defender's objects, one file a platform
+//! compose/        compose files
+//! custom/         objects that are not Kubernetes' own: OpenShift, Istio, Gateway API
 //! meta.rs         names and labels of objects
 //! yaml.rs         objects -> text, always the same for the same objects
 //! output.rs       text -> file, whole or not at all
@@ -16,7 +18,9 @@
 //! Nothing here asks anybody anything: flags (and for a Defender its install bundle) in, text out.
 
 mod certs;
+mod compose;
 mod console;
+mod custom;
 mod defender;
 mod fault;
 pub mod flags;
@@ -26,7 +30,8 @@ mod values;
 mod workload;
 mod yaml;
 
-pub use console::Console;
+pub use compose::{ConsoleCompose, DefenderCompose};
+pub use console::{Console, Istio, Openshift};
 pub use defender::{Bundle, BundleError, Defender};
 pub use fault::{Fault, Faults};
 pub use values::HostPort;

@@ -51,6 +51,14 @@ impl Meta {
         }
     }
 
+    /// Of an object outside every Namespace, so that two Namespaces do not share one.
+    pub(crate) fn cluster_name(&self, name: &str) -> String {
+        match self.namespace.as_str() {
+            crate::workload::NAMESPACE => name.to_owned(),
+            other => format!("{name}-{other}"),
+        }
+    }
+
     /// The labels that pods are found by.
     pub(crate) fn selector_labels(&self) -> Labels {
         Labels::from([("name".to_owned(), self.name.to_owned())])

@@ -1,5 +1,8 @@
 //! The Console on Kubernetes: a Deployment on one volume, and what it needs.
 
+use super::{Console, NAME, PAIRS, pod};
+use crate::meta::{Labels, Meta};
+use crate::yaml::{Documents, YamlError};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
 use k8s_openapi::api::core::v1::{
     ConfigMap, Namespace, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodTemplateSpec, Service,
@@ -10,18 +13,13 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use zeroize::Zeroizing;
 
-use super::{Console, NAME, PAIRS, pod};
-use crate::meta::{Labels, Meta};
-use crate::yaml::{Documents, YamlError};
-
-pub(super) fn write(console: &Console) -> Result<Zeroizing<String>, YamlError> {
+pub(super) fn write(console: &Console, documents: &mut Documents) -> Result<(), YamlError> {
     let meta = console.meta();
-    let mut documents = Documents::default();
     if console.has_namespace_object {
-        documents.push(&namespace(&meta))?;
+        documents.push(&namespace(console, &meta))?;
     }
     documents.push(&ServiceAccount {
         automount_service_account_token: Some(false),
@@ -45,15 +43,14 @@ pub(super) fn write(console: &Console) -> Result<Zeroizing<String>, YamlError> {
     if console.has_disruption_budget {
         documents.push(&disruption_budget(&meta))?;
     }
-    documents.write(HEAD)
+    Ok(())
 }
 
-/// Defenders mount directories of the host, which the stricter levels of pod security forbid.
-fn namespace(meta: &Meta) -> Namespace {
+fn namespace(console: &Console, meta: &Meta) -> Namespace {
     let mut object = Namespace { metadata: meta.cluster_object(&meta.namespace), ..Namespace::default() };
     let mut labels: Labels = meta.labels.clone();
     labels.remove("name");
-    labels.insert("pod-security.kubernetes.io/enforce".to_owned(), "privileged".to_owned());
+    labels.extend(console.namespace_labels.clone());
     object.metadata.labels = Some(labels);
     object
 }
@@ -82,13 +79,19 @@ fn deployment(console: &Console, meta: &Meta) -> Deployment {
             // The embedded store has one owner: the old pod ends before the new one starts.
             strategy: Some(DeploymentStrategy { rolling_update: None, type_: Some("Recreate".to_owned()) }),
             template: PodTemplateSpec {
-                metadata: Some(meta.pod(pod::annotations(console))),
+                metadata: Some(pod_meta(console, meta)),
                 spec: Some(pod::spec(console)),
             },
             ..DeploymentSpec::default()
         },
         status: None,
     }
+}
+
+fn pod_meta(console: &Console, meta: &Meta) -> ObjectMeta {
+    let mut metadata = meta.pod(pod::annotations(console));
+    metadata.labels.get_or_insert_default().extend(console.pod_labels.clone());
+    metadata
 }
 
 fn service(console: &Console, meta: &Meta) -> Service {
@@ -145,5 +148,5 @@ fn disruption_budget(meta: &Meta) -> PodDisruptionBudget {
     }
 }
 
-const HEAD: &str = "A Garrison Console on Kubernetes, written by `console export kubernetes`.
+pub(super) const HEAD: &str = "A Garrison Console on Kubernetes, written by `console export kubernetes`.
 Apply with `kubectl apply -f FILE`, then see `kubectl logs -n NAMESPACE deployment/twistlock-console`.";

@@ -1,6 +1,8 @@
 //! The Console's deployment. What it is asked for is judged here; what is written is in one file a platform.
 
+mod istio;
 mod kubernetes;
+mod openshift;
 mod pod;
 
 use std::collections::BTreeMap;
@@ -10,12 +12,15 @@ use zeroize::Zeroizing;
 use crate::certs::{CustomCerts, Pair, SERVER};
 use crate::fault::{Faults, Judge};
 use crate::flags::ConsoleFlags;
-use crate::meta::Meta;
+use crate::meta::{Labels, Meta};
 use crate::values::address::{public_url, san};
 use crate::values::pods::amount;
 use crate::values::{annotation, object_name};
 use crate::workload::{Defaults, Workload};
-use crate::yaml::YamlError;
+use crate::yaml::{Documents, YamlError};
+
+pub use istio::Istio;
+pub use openshift::Openshift;
 
 /// A Console to be deployed. Only [`Console::parse`] makes one.
 #[derive(Debug)]
@@ -35,6 +40,11 @@ pub struct Console {
     database_secret: Option<String>,
     admin_password_secret: Option<String>,
     admin_user: Option<String>,
+    /// Of the pods alone.
+    pod_labels: Labels,
+    pod_annotations: BTreeMap<String, String>,
+    /// Of the Namespace alone.
+    namespace_labels: Labels,
 }
 
 impl Console {
@@ -44,10 +54,16 @@ impl Console {
     /// Every fault at once.
     pub fn parse(flags: &ConsoleFlags) -> Result<Self, Faults> {
         let mut judge = Judge::default();
+        let console = Self::judge(flags, &mut judge);
+        judge.end(console)
+    }
+
+    /// A fault stands in `judge`, and what is made then is thrown away.
+    fn judge(flags: &ConsoleFlags, judge: &mut Judge) -> Self {
         for field in flags.rest.keys() {
             judge.note(field, "there is no such field");
         }
-        let workload = Workload::parse(&flags.workload, &DEFAULTS, &mut judge);
+        let workload = Workload::parse(&flags.workload, &DEFAULTS, judge);
         let url = judge.text("--public-url", flags.public_url.as_deref(), public_url);
         let host = url.as_ref().map(|(_, address)| address.host().to_owned());
         let sans = judge.texts("--san", &flags.san, san);
@@ -57,7 +73,7 @@ impl Console {
         let console = Self {
             names: names(&workload.namespace, host.into_iter().chain(sans)),
             workload,
-            certs: CustomCerts::parse(&flags.certs, &mut judge),
+            certs: CustomCerts::parse(&flags.certs, judge),
             has_namespace_object: !flags.no_namespace_object,
             has_disruption_budget: flags.disruption_budget,
             service_type: judge
@@ -80,11 +96,17 @@ impl Console {
                 object_name,
             ),
             admin_user: judge.text("--admin-user", flags.admin_user.as_deref(), user),
+            pod_labels: Labels::new(),
+            pod_annotations: BTreeMap::new(),
+            // Defenders mount directories of the host, which the stricter levels of pod security forbid.
+            namespace_labels: [("pod-security.kubernetes.io/enforce", "privileged")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
         };
         if console.admin_user.is_some() && console.admin_password_secret.is_none() {
             judge.note("--admin-user", "it belongs to --admin-password-secret NAME, which is missing");
         }
-        judge.end(console)
+        console
     }
 
     /// The file for Kubernetes.
@@ -92,7 +114,14 @@ impl Console {
     /// # Errors
     /// When an object cannot be written.
     pub fn kubernetes(&self) -> Result<Zeroizing<String>, YamlError> {
-        kubernetes::write(self)
+        let mut documents = Documents::default();
+        kubernetes::write(self, &mut documents)?;
+        documents.write(kubernetes::HEAD)
+    }
+
+    /// Name of the Service from anywhere in the cluster.
+    fn service_host(&self) -> String {
+        format!("{NAME}.{}.svc.cluster.local", self.workload.namespace)
     }
 
     fn meta(&self) -> Meta {

@@ -23,14 +23,16 @@ pub(super) fn settings(console: &Console) -> BTreeMap<String, String> {
     settings
 }
 
-/// So that the pod starts anew when a settings changes.
+/// So that the pod starts anew when a setting changes.
 pub(super) fn annotations(console: &Console) -> BTreeMap<String, String> {
     let mut context = digest::Context::new(&digest::SHA256);
     for (key, value) in settings(console) {
         context.update(format!("{key}={value}\n").as_bytes());
     }
     let sum: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    BTreeMap::from([("garrison.io/settings-sha256".to_owned(), sum)])
+    let mut annotations = console.pod_annotations.clone();
+    annotations.insert("garrison.io/settings-sha256".to_owned(), sum);
+    annotations
 }
 
 /// Name and number of each port, of the pod and of the Service. Istio reads the protocol from the name.

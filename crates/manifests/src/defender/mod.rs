@@ -2,6 +2,7 @@
 
 mod bundle;
 mod kubernetes;
+mod pod;
 
 use zeroize::Zeroizing;
 
@@ -25,6 +26,13 @@ pub struct Defender {
     certs: Option<CustomCerts>,
     has_control_plane: bool,
     has_host_network: bool,
+}
+
+/// Where the file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Platform {
+    Kubernetes,
+    Openshift,
 }
 
 impl Defender {
@@ -76,7 +84,15 @@ impl Defender {
     /// # Errors
     /// When an object cannot be written.
     pub fn kubernetes(&self, port: u16, bundle: Option<&Bundle>) -> Result<Zeroizing<String>, YamlError> {
-        kubernetes::write(self, &self.ws_address(port), bundle)
+        kubernetes::write(self, Platform::Kubernetes, &self.ws_address(port), bundle)
+    }
+
+    /// The file for OpenShift. It holds the bundle's key.
+    ///
+    /// # Errors
+    /// When an object cannot be written.
+    pub fn openshift(&self, port: u16, bundle: Option<&Bundle>) -> Result<Zeroizing<String>, YamlError> {
+        kubernetes::write(self, Platform::Openshift, &self.ws_address(port), bundle)
     }
 
     fn meta(&self) -> Meta {

@@ -47,6 +47,6 @@ pub struct DefenderFlags {
 }
 
 // Not a doc comment: the brackets would be taken for links.
-const CLUSTER_ADDRESS_HELP: &str = "Where Defenders reach the Console, HOST[:PORT]; the port is that of the Console's Defender \
+pub(crate) const CLUSTER_ADDRESS_HELP: &str = "Where Defenders reach the Console, HOST[:PORT]; the port is that of the Console's Defender \
      listener unless given. Required";
 const CONSOLE: &str = "Console";

@@ -2,8 +2,11 @@
 //! (fields, the same names in camelCase).
 
 mod certs;
+mod compose;
 mod console;
 mod defender;
+mod istio;
+mod openshift;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -16,8 +19,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 pub use certs::CertsFlags;
+pub use compose::{ComposeFlags, ConsoleComposeFlags, DefenderComposeFlags};
 pub use console::ConsoleFlags;
 pub use defender::DefenderFlags;
+pub use istio::IstioFlags;
+pub use openshift::OpenshiftFlags;
 pub use workload::WorkloadFlags;
 
 /// Gives each flag of a command a variable: `PREFIX_FLAG_NAME`.

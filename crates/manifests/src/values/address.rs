@@ -115,6 +115,23 @@ pub(crate) fn nfs(text: &str) -> Result<(String, String), String> {
     Ok((server, super::path(path)?))
 }
 
+/// `ADDRESS/BITS`.
+pub(crate) fn range(text: &str) -> Result<String, String> {
+    let fits = text.split_once('/').is_some_and(|(address, bits)| {
+        let most = match address.parse::<IpAddr>() {
+            Ok(IpAddr::V4(_)) => 32,
+            Ok(IpAddr::V6(_)) => 128,
+            Err(_) => return false,
+        };
+        bits.bytes().all(|b| b.is_ascii_digit()) && bits.parse::<u8>().is_ok_and(|bits| bits <= most)
+    });
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no range; write ADDRESS/BITS, for example 192.0.2.0/24"))
+    }
+}
+
 /// A DNS name without wildcard, or an IP address, an IPv6 one in brackets or not.
 pub(crate) fn host(text: &str) -> Option<String> {
     if let Some(rest) = text.strip_prefix('[') {

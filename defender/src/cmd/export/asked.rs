@@ -4,8 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use manifests::flags::DefenderFlags;
-use manifests::{Defender, Faults, HostPort};
+use manifests::{Faults, HostPort};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use zeroize::Zeroizing;
@@ -44,8 +43,8 @@ pub(super) struct Secrets {
 pub(super) struct Wrong(Vec<String>, Option<Faults>);
 
 impl Asked {
-    /// Judges all of it.
-    pub(super) fn parse(console: &ConsoleFlags, flags: &DefenderFlags) -> Result<Self, Wrong> {
+    /// Judges all of it; `faults` are those of the file that is asked for.
+    pub(super) fn parse(console: &ConsoleFlags, faults: Option<Faults>) -> Result<Self, Wrong> {
         let mut wrong = Vec::new();
         let mut note = |flag: &str, cause: &str| wrong.push(format!("error: {flag}: {cause}\n"));
         let missing = |given: &Option<String>| given.as_deref().unwrap_or_default().trim().is_empty();
@@ -75,8 +74,6 @@ impl Asked {
             (None, None) => Ok(Trust::System),
         };
         let trust = trust.map_err(|cause| note("--ca-fingerprint", cause)).ok();
-        // The Console judges them too: what can be known here is told before anybody is asked.
-        let faults = Defender::parse(flags).err();
         match (address, trust, faults) {
             (Some(address), Some(trust), None) if wrong.is_empty() => {
                 Ok(Self { address, user, password_file, trust })
@@ -191,8 +188,12 @@ mod tests {
 
     #[test]
     fn every_fault_is_told_at_once() {
-        let flags = DefenderFlags { cluster_address: Some("wss://c".to_owned()), ..DefenderFlags::default() };
-        let told = Asked::parse(&ConsoleFlags::default(), &flags).expect_err("faults").to_string();
+        let flags = manifests::flags::DefenderFlags {
+            cluster_address: Some("wss://c".to_owned()),
+            ..Default::default()
+        };
+        let faults = manifests::Defender::parse(&flags).err();
+        let told = Asked::parse(&ConsoleFlags::default(), faults).expect_err("faults").to_string();
         for flag in ["--address: ", "--user: ", "--password-file: ", "--cluster-address: "] {
             assert!(told.contains(flag), "{flag} in {told}");
         }

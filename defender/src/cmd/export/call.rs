@@ -13,8 +13,7 @@ use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use manifests::flags::DefenderFlags;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
@@ -39,7 +38,7 @@ pub(super) async fn fetch(
     asked: &Asked,
     secrets: &Secrets,
     path: &str,
-    flags: &DefenderFlags,
+    flags: &impl Serialize,
 ) -> anyhow::Result<Zeroizing<String>> {
     let stream = trust::connect(asked, secrets).await?;
     let credentials = Zeroizing::new(format!("{}:{}", asked.user, *secrets.password));

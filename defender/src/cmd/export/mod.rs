@@ -16,9 +16,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
-use manifests::flags::{self, DefenderFlags};
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches, Parser};
+use manifests::flags::{self, DefenderComposeFlags, DefenderFlags};
 use manifests::output::{self, Readers};
+use manifests::{Defender, DefenderCompose, Faults};
+use serde::Serialize;
 
 use asked::Asked;
 
@@ -31,19 +33,37 @@ use asked::Asked;
     max_term_width = 110
 )]
 enum Export {
-    /// One Defender on each node, with its install bundle
-    Kubernetes(Kubernetes),
+    /// docker-compose: a Defender on one host, with its install bundle
+    Compose(To<DefenderComposeFlags, ComposeFile>),
+    /// Kubernetes: one Defender on each node, with the install bundle
+    Kubernetes(To<DefenderFlags, ClusterFile>),
+    /// OpenShift: the same with SecurityContextConstraints
+    Openshift(To<DefenderFlags, ClusterFile>),
 }
 
+/// What to write, who is asked, and where to.
 #[derive(Args)]
-struct Kubernetes {
-    /// File to write, mode 0600 because it holds a key; or - for standard output
-    #[arg(long, value_name = "FILE", default_value = "defender.yaml")]
-    output: PathBuf,
+struct To<F: Args, O: Args> {
+    #[command(flatten)]
+    file: O,
     #[command(flatten)]
     console: ConsoleFlags,
     #[command(flatten)]
-    flags: DefenderFlags,
+    flags: F,
+}
+
+#[derive(Args)]
+struct ClusterFile {
+    /// File to write, mode 0600 because it holds a key; or - for standard output
+    #[arg(long, value_name = "FILE", default_value = "defender.yaml")]
+    output: PathBuf,
+}
+
+#[derive(Args)]
+struct ComposeFile {
+    /// File to write, mode 0600 because it holds a key; or - for standard output
+    #[arg(long, value_name = "FILE", default_value = "docker-compose.yaml")]
+    output: PathBuf,
 }
 
 /// Where the Console is, and who asks.
@@ -72,35 +92,63 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let command = flags::with_variables(Export::command(), "DEFENDER_EXPORT");
     let arguments = std::iter::once("defender export".into()).chain(arguments).collect();
     let (platform, given) = flags::read(command, arguments).unwrap_or_else(|usage| usage.exit());
-    let given = Kubernetes::from_arg_matches(&given).unwrap_or_else(|usage| usage.exit());
-    let asked = match Asked::parse(&given.console, &given.flags) {
+    // The Console judges the flags too: what can be known here is told before anybody is asked.
+    match &*platform {
+        "compose" => {
+            let To { file: ComposeFile { output }, console, flags } = read(&given);
+            let faults = DefenderCompose::parse(&flags).err();
+            export(&platform, &console, faults, "docker-compose.yaml", &flags, &output)
+        }
+        _ => {
+            let To { file: ClusterFile { output }, console, flags } = read(&given);
+            let path = if platform == "openshift" { "openshift.yaml" } else { "daemonset.yaml" };
+            export(&platform, &console, Defender::parse(&flags).err(), path, &flags, &output)
+        }
+    }
+}
+
+fn read<T: FromArgMatches>(given: &ArgMatches) -> T {
+    T::from_arg_matches(given).unwrap_or_else(|usage| usage.exit())
+}
+
+fn export(
+    platform: &str,
+    console: &ConsoleFlags,
+    faults: Option<Faults>,
+    path: &str,
+    flags: &impl Serialize,
+    output: &Path,
+) -> ExitCode {
+    let asked = match Asked::parse(console, faults) {
         Ok(asked) => asked,
         Err(faults) => {
             eprint!("{faults}\nFor more information, try 'defender export {platform} --help'.\n");
             return ExitCode::from(2);
         }
     };
-    match fetch(&asked, &given.flags, &given.output) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+    if let Err(error) = fetch(&asked, path, flags, output) {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    if output != Path::new("-") {
+        let file = output.display();
+        match platform {
+            "compose" => eprintln!("Wrote {file}. Next: docker-compose -f {file} up -d"),
+            "openshift" => eprintln!("Wrote {file}. Next: oc apply -f {file}"),
+            _ => eprintln!("Wrote {file}. Next: kubectl apply -f {file}"),
         }
     }
+    ExitCode::SUCCESS
 }
 
-fn fetch(asked: &Asked, flags: &DefenderFlags, to: &Path) -> anyhow::Result<()> {
+fn fetch(asked: &Asked, path: &str, flags: &impl Serialize, to: &Path) -> anyhow::Result<()> {
     let secrets = asked.read()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let text = runtime.block_on(call::fetch(asked, &secrets, "defenders/daemonset.yaml", flags))?;
+    let text = runtime.block_on(call::fetch(asked, &secrets, &format!("defenders/{path}"), flags))?;
     output::write(to, &text, Readers::Owner).map_err(|error| {
         let remedy = error.remedy();
         anyhow::Error::new(error).context(remedy)
-    })?;
-    if to != Path::new("-") {
-        eprintln!("Wrote {}. Next: kubectl apply -f {0}", to.display());
-    }
-    Ok(())
+    })
 }
 
 /// Not a doc comment: the brackets would be taken for a link.
