@@ -26,6 +26,21 @@ fn the_console_s_file_is_whole_and_always_the_same() {
         assert!(text.contains(&format!("\nkind: {kind}\n")), "{kind} in {text}");
     }
     assert!(text.contains("--http-listen=[::]:8081"), "{text}");
+    for (arguments, file, expected) in [
+        (vec!["openshift"], "twistlock_console.yaml", "kind: SecurityContextConstraints"),
+        (vec!["istio", "--host", "c.example.com"], "twistlock_console.yaml", "kind: VirtualService"),
+        (
+            vec!["istio", "--host", "c.example.com", "--gateway-api"],
+            "twistlock_console.yaml",
+            "kind: TLSRoute",
+        ),
+        (vec!["compose", "--onebox"], "docker-compose.yaml", "twistlock-defender:"),
+    ] {
+        let output = run("console", dir.path(), &[&["export"], &arguments[..]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        let text = std::fs::read_to_string(dir.path().join(file)).expect("written");
+        assert!(text.contains(expected), "{expected} in {text}");
+    }
     let output = run("console", dir.path(), &["export", "kubernetes", "--http-port", "--output", "-"]);
     assert_eq!(String::from_utf8(output.stdout).expect("text"), text);
 }
@@ -45,6 +60,9 @@ fn wrong_usage_of_export_is_2_and_what_fails_is_1_and_neither_leaves_a_file() {
         ("console", kubernetes(&pair), 2, "give one source"),
         ("console", kubernetes(&["--image", "https://r/a:b"]), 2, "scheme"),
         ("console", kubernetes(&["--output", "none/x.yaml"]), 1, "make its directory"),
+        ("console", vec!["export", "istio"], 2, "--host: it is missing"),
+        ("console", vec!["export", "compose", "--custom-certs-host-path", "certs"], 2, "absolute"),
+        ("defender", vec!["export", "istio"], 2, "istio"),
         ("defender", vec!["export", "mars"], 2, "mars"),
         ("defender", kubernetes(&[]), 2, "--address: it is missing"),
         ("defender", kubernetes(&["--address", "http://c"]), 2, "https://"),
@@ -76,12 +94,12 @@ async fn the_defender_asks_a_console_that_it_can_verify_and_writes_a_closed_file
     let address = format!("https://localhost:{}", console.https);
     let ca = console.dir().join("data/certificates/ca.pem");
     let fingerprint = leaf_sha256(&std::fs::read_to_string(&ca).expect("the Console's CA"));
-    let export_with = |password: &str, more: &[&str]| {
-        let fixed =
-            ["export", "kubernetes", "--address", &address, "--cluster-address", "console.example.com"];
+    let export_to = |platform: &str, password: &str, more: &[&str]| {
+        let fixed = ["export", platform, "--address", &address, "--cluster-address", "console.example.com"];
         let who = ["--user", "admin", "--password-file", password];
         run("defender", console.dir(), &[&fixed[..], &who, more].concat())
     };
+    let export_with = |password: &str, more: &[&str]| export_to("kubernetes", password, more);
     let export = |more: &[&str]| export_with("password", more);
     let file = console.dir().join("defender.yaml");
 
@@ -100,6 +118,17 @@ async fn the_defender_asks_a_console_that_it_can_verify_and_writes_a_closed_file
             assert!(text.contains(expected), "{expected} in {text}");
         }
         assert!(!text.contains("kind: Namespace"));
+        std::fs::remove_file(&file).expect("ours");
+    }
+    for (platform, file, expected) in [
+        ("openshift", "defender.yaml", "SecurityContextConstraints"),
+        ("compose", "docker-compose.yaml", "INSTALL_BUNDLE"),
+    ] {
+        let output = export_to(platform, "password", &["--ca-fingerprint", &fingerprint]);
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        let file = console.dir().join(file);
+        assert_eq!(std::fs::metadata(&file).expect("written").permissions().mode() & 0o777, 0o600);
+        assert!(std::fs::read_to_string(&file).expect("written").contains(expected));
         std::fs::remove_file(&file).expect("ours");
     }
     std::fs::write(console.dir().join("wrong"), "wrong").expect("written");
