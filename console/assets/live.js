@@ -131,7 +131,7 @@ function tellState(state, text) {
 }
 
 const EVENTS = ["defender.connected", "defender.disconnected", "defender.decommissioned", "certificates.rotated",
-  "certificates.refused", "alert.raised", "alert.cleared", "resync"];
+  "certificates.refused", "alert.raised", "alert.resolved", "resync"];
 
 function listen() {
   if (!$("#live-state")) return;

@@ -2,10 +2,12 @@
 //! and how to rotate by copying files.
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::response::Response;
 use certs::{CertificateFacts, Channel, Refusal, Source, Subscriber};
 use rustls::ServerConfig;
+use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::expiry::{self, Expiring};
@@ -13,6 +15,7 @@ use super::feed::Happening;
 use super::words::{self, Moment, Validity};
 use super::{Entry, Frame, PageError, Visitor, render};
 use crate::web::AppState;
+use crate::web::error::ApiError;
 
 #[derive(Template)]
 #[template(path = "certificates.html")]
@@ -23,9 +26,12 @@ struct Certificates {
     /// Rotations and refusals, newest first, and how many there were.
     timeline: Vec<Happening>,
     changes: u64,
-    /// What expires first, and how many certificates there are.
+    /// A page of what expires first, and which.
     expiring: Vec<Expiring>,
-    certificates: String,
+    range: String,
+    previous: Option<String>,
+    next: Option<String>,
+    authority: Option<Expiring>,
 }
 
 /// Where operators put their own files.
@@ -72,7 +78,18 @@ struct Link {
     validity: Validity,
 }
 
-pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Result<Response, PageError> {
+/// Where the list of what expires begins.
+#[derive(Deserialize)]
+pub(super) struct At {
+    #[serde(default)]
+    offset: usize,
+}
+
+pub(super) async fn page(
+    visitor: Visitor,
+    State(state): State<AppState>,
+    at: Result<Query<At>, QueryRejection>,
+) -> Result<Response, PageError> {
     let now = OffsetDateTime::now_utc();
     let directory = Directory {
         path: state.custom_dir.path().display().to_string(),
@@ -85,7 +102,12 @@ pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Res
     ];
     state.fleet.settle_history().await;
     let (timeline, changes) = state.store.certificate_changes("", 0, TIMELINE).await?;
-    let (expiring, certificates) = expiry::next(&state, now, EXPIRING);
+    let Query(At { offset }) =
+        at.map_err(|_| ApiError::BadRequest("offset is how many certificates to pass over".to_owned()))?;
+    let (expiring, total) = expiry::page(&state, now, offset, EXPIRING)?;
+    let authority = expiry::authority(&state, now);
+    let link = |offset: usize| format!("/certificates?offset={offset}#expiry");
+    let end = offset.saturating_add(EXPIRING);
     let frame = Frame::new(&state, visitor, Entry::Certificates, "Certificates");
     render(&Certificates {
         frame,
@@ -94,7 +116,10 @@ pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Res
         timeline: timeline.iter().map(Happening::change).collect(),
         changes,
         expiring,
-        certificates: words::number(certificates),
+        range: words::range(offset, EXPIRING, total),
+        previous: (offset > 0).then(|| link(offset.saturating_sub(EXPIRING))),
+        next: (end < total).then(|| link(end)),
+        authority,
     })
 }
 

@@ -21,37 +21,58 @@ pub(super) struct Chart {
     /// The fewest and the most that were connected.
     pub(super) lowest: String,
     pub(super) highest: String,
-    /// One line an hour, newest first.
-    pub(super) hours: Vec<(Moment, String, String)>,
+    /// The same as a table, newest first.
+    pub(super) lines: Vec<(Moment, String, String)>,
+    /// What the drawing spans, `24 hours`, and the labels of the horizontal axis.
+    pub(super) span: &'static str,
+    pub(super) axis: [&'static str; 5],
     /// Whether there is more than the present moment.
     pub(super) has_past: bool,
 }
 
+/// How far back the drawing goes: no further than it must for what was counted.
+struct Window {
+    minutes: i64,
+    /// One point each so many minutes.
+    step: i64,
+    /// One line of the table each so many minutes.
+    line: i64,
+    span: &'static str,
+    axis: [&'static str; 5],
+}
+
 /// A count at its place in the drawing.
 struct Point {
+    /// Since the beginning of the drawing.
+    minute: i64,
     x: i64,
     connected: i64,
     all: i64,
 }
 
 impl Chart {
-    /// The day that ends `now`, of counts that are newest first.
+    /// The day that ends `now`, or the part of it that is known, of counts that are newest first.
     pub(super) fn new(samples: &[Sample], now: OffsetDateTime) -> Self {
+        let window = Window::of(samples, now);
         let top = samples.iter().map(|sample| sample.connected + sample.disconnected).max().unwrap_or(0);
         let scale = scale(top);
-        let points: Vec<Point> =
-            samples.iter().rev().filter_map(|sample| point(sample, scale, now)).collect();
+        let mut points: Vec<Point> =
+            samples.iter().filter_map(|sample| point(sample, scale, window.minutes, now)).collect();
+        points.dedup_by_key(|point| point.minute.div_euclid(window.step));
+        points.reverse();
         let label = |part: u64| words::number(usize::try_from(part).unwrap_or(usize::MAX));
         let mut chart = Self {
             scale: [label(scale), label(scale / 2), label(0)],
             lowest: label(samples.iter().map(|sample| sample.connected).min().unwrap_or(0)),
             highest: label(samples.iter().map(|sample| sample.connected).max().unwrap_or(0)),
-            hours: hours(samples),
+            lines: lines(samples, window.line),
+            span: window.span,
+            axis: window.axis,
             has_past: samples.len() > 1,
             ..Self::default()
         };
         // Where nobody counted, the Console did not run: a gap, not a line.
-        for run in points.chunk_by(|a, b| b.x - a.x <= GAP) {
+        for run in points.chunk_by(|a, b| b.minute - a.minute <= window.step * 3) {
             chart.draw(run);
         }
         chart
@@ -78,14 +99,20 @@ impl Chart {
 }
 
 /// `None` for what is older than the drawing.
-fn point(sample: &Sample, scale: u64, now: OffsetDateTime) -> Option<Point> {
-    let x = WIDTH - (now - sample.time).whole_minutes();
+fn point(sample: &Sample, scale: u64, minutes: i64, now: OffsetDateTime) -> Option<Point> {
+    let minute = minutes - (now - sample.time).whole_minutes();
+    let x = minute * WIDTH / minutes;
     let height = |count: u64| {
         let part = u128::from(count) * u128::from(HEIGHT.unsigned_abs()) / u128::from(scale.max(1));
         HEIGHT - i64::try_from(part).unwrap_or(0)
     };
     let all = sample.connected + sample.disconnected;
-    (0..=WIDTH).contains(&x).then(|| Point { x, connected: height(sample.connected), all: height(all) })
+    (0..=minutes).contains(&minute).then(|| Point {
+        minute,
+        x,
+        connected: height(sample.connected),
+        all: height(all),
+    })
 }
 
 /// The first even number of one digit and zeros that `top` fits under.
@@ -101,25 +128,54 @@ fn scale(top: u64) -> u64 {
     }
 }
 
-fn hours(samples: &[Sample]) -> Vec<(Moment, String, String)> {
-    let mut hours = Vec::new();
+fn lines(samples: &[Sample], minutes: i64) -> Vec<(Moment, String, String)> {
+    let mut lines = Vec::new();
     let mut next = None;
     for sample in samples {
         if next.is_none_or(|next| sample.time <= next) {
             let number = |count: u64| words::number(usize::try_from(count).unwrap_or(usize::MAX));
-            hours.push((Moment::new(sample.time), number(sample.connected), number(sample.disconnected)));
-            next = Some(sample.time - Duration::HOUR);
+            lines.push((Moment::new(sample.time), number(sample.connected), number(sample.disconnected)));
+            next = Some(sample.time - Duration::minutes(minutes));
         }
     }
-    hours
+    lines
 }
 
-/// Minutes of a day.
+impl Window {
+    fn of(samples: &[Sample], now: OffsetDateTime) -> &'static Self {
+        let known = samples.last().map_or(0, |oldest| (now - oldest.time).whole_minutes());
+        WINDOWS.iter().find(|window| known <= window.minutes).unwrap_or(&DAY)
+    }
+}
+
+/// The drawing is stretched to the width of the page.
 const WIDTH: i64 = 24 * 60;
 const HEIGHT: i64 = 200;
 
-/// Minutes without a count: three of the steps of five minutes.
-const GAP: i64 = 15;
+const DAY: Window = Window {
+    minutes: 24 * 60,
+    step: 5,
+    line: 60,
+    span: "24 hours",
+    axis: ["24 h ago", "18 h", "12 h", "6 h", "now"],
+};
+
+const WINDOWS: [Window; 2] = [
+    Window {
+        minutes: 60,
+        step: 1,
+        line: 5,
+        span: "the last hour",
+        axis: ["60 min ago", "45 min", "30 min", "15 min", "now"],
+    },
+    Window {
+        minutes: 8 * 60,
+        step: 2,
+        line: 30,
+        span: "8 hours",
+        axis: ["8 h ago", "6 h", "4 h", "2 h", "now"],
+    },
+];
 
 #[cfg(test)]
 mod tests {
@@ -146,7 +202,15 @@ mod tests {
         );
         assert_eq!(chart.scale, ["4", "2", "0"]);
         assert_eq!((chart.lowest.as_str(), chart.highest.as_str()), ("2", "4"));
-        assert_eq!(chart.hours.len(), 2);
+        assert_eq!((chart.lines.len(), chart.span), (2, "24 hours"));
+    }
+
+    #[test]
+    fn a_young_console_shows_its_first_hour_over_the_whole_width() {
+        let chart = Chart::new(&[sample(0, 2, 0), sample(2, 2, 0), sample(3, 1, 1)], now());
+        assert_eq!((chart.span, chart.axis[0]), ("the last hour", "60 min ago"));
+        assert_eq!(chart.edge, "M1368 100L1392 0L1440 0");
+        assert_eq!(Chart::new(&[sample(0, 2, 0), sample(61, 2, 0)], now()).span, "8 hours");
     }
 
     #[test]
@@ -157,6 +221,6 @@ mod tests {
     #[test]
     fn without_counts_there_is_nothing_to_draw() {
         let chart = Chart::new(&[], now());
-        assert!(!chart.has_past && chart.edge.is_empty() && chart.hours.is_empty());
+        assert!(!chart.has_past && chart.edge.is_empty() && chart.lines.is_empty());
     }
 }

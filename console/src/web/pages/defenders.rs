@@ -133,11 +133,7 @@ impl List {
 
     /// `1–50 of 200`.
     fn range(&self) -> String {
-        let end = self.offset.saturating_add(self.limit).min(self.total);
-        if self.total == 0 || self.offset >= self.total {
-            return format!("none of {}", words::number(self.total));
-        }
-        format!("{}–{} of {}", words::number(self.offset + 1), words::number(end), words::number(self.total))
+        words::range(self.offset, self.limit, self.total)
     }
 
     fn is_filtered(&self) -> bool {

@@ -1,12 +1,12 @@
-//! Which certificate expires next: those of the Console and of all Defenders in one order.
+//! Which certificate expires next, as pages show it. The list itself is that of the API.
 
-use certs::{Channel, Subscriber};
-use rustls::ServerConfig;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
-use super::words::{self, Validity};
-use crate::fleet::{Query, Row, Sort};
+use super::words::{self, Moment, Validity};
 use crate::web::AppState;
+use crate::web::error::ApiError;
+use crate::web::expiry::{self, Expiry, Filter};
+use crate::web::input::Page;
 
 /// One certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,81 +16,70 @@ pub(super) struct Expiring {
     pub(super) url: String,
     /// What it is for.
     pub(super) kind: &'static str,
-    pub(super) source: &'static str,
+    pub(super) source: String,
     pub(super) sha256: String,
+    pub(super) end: Moment,
     pub(super) validity: Validity,
-    end: OffsetDateTime,
 }
 
-/// The first `limit` certificates to expire, and how many there are in all.
-pub(super) fn next(state: &AppState, now: OffsetDateTime, limit: usize) -> (Vec<Expiring>, usize) {
-    let mut all = of_console(state, now);
-    let query = Query { sort: Sort::NotAfter, limit, ..Query::default() };
-    let found = state.fleet.query(&query);
-    let total = all.len() + found.total;
-    all.extend(found.rows.iter().map(|row| Expiring::defender(row, now)));
-    all.sort_by_key(|one| one.end);
-    all.truncate(limit);
-    (all, total)
+/// A page of the certificates, the first to expire first, and how many there are in all.
+pub(super) fn page(
+    state: &AppState,
+    now: OffsetDateTime,
+    offset: usize,
+    limit: usize,
+) -> Result<(Vec<Expiring>, usize), ApiError> {
+    let (list, total) = expiry::find(state, &Filter::default(), Page { offset, limit }, now)?;
+    let list = list.into_iter().map(|one| Expiring::new(one, now)).collect();
+    Ok((list, usize::try_from(total).unwrap_or(usize::MAX)))
 }
 
-/// How many expire within `days`, or have expired.
-pub(super) fn soon(state: &AppState, now: OffsetDateTime, days: i64) -> usize {
-    let end = now + Duration::days(days);
-    let query = Query { expires_before: Some(end), ..Query::default() };
-    of_console(state, now).iter().filter(|one| one.end <= end).count() + state.fleet.query(&query).total
+/// How many expire within a month, or have expired.
+pub(super) fn soon(state: &AppState, now: OffsetDateTime) -> Result<usize, ApiError> {
+    let filter = Filter { within: Some(format!("{}d", words::SOON_DAYS)), ..Filter::default() };
+    let (_, total) = expiry::find(state, &filter, Page { offset: 0, limit: 0 }, now)?;
+    Ok(usize::try_from(total).unwrap_or(usize::MAX))
 }
 
-fn of_console(state: &AppState, now: OffsetDateTime) -> Vec<Expiring> {
-    let mut all = of_channel(Channel::ConsoleHttps, &state.https, now);
-    all.extend(of_channel(Channel::ConsoleDefender, &state.defender, now));
-    // One CA may stand behind both channels.
-    let mut seen = std::collections::HashSet::new();
-    all.retain(|one| seen.insert((one.kind, one.sha256.clone())));
-    all
-}
-
-fn of_channel(channel: Channel, tls: &Subscriber<ServerConfig>, now: OffsetDateTime) -> Vec<Expiring> {
-    let live = tls.current();
-    let source = match live.source {
-        certs::Source::Custom => "custom",
-        certs::Source::SelfSigned => "self-signed",
-    };
-    let one = |kind, facts: &certs::CertificateFacts| Expiring {
-        name: if kind == SERVER { words::channel_title(channel).to_owned() } else { facts.subject.clone() },
-        url: format!("/certificates#{}", channel.id()),
-        kind,
-        source,
-        sha256: facts.sha256.clone(),
-        validity: Validity::new(facts.not_after, now),
-        end: facts.not_after,
-    };
-    let material = &live.material;
-    let chain = material.chain_facts().enumerate();
-    let chain = chain.map(|(place, facts)| one(if place == 0 { SERVER } else { CHAIN }, facts));
-    chain.chain(material.ca_facts().map(|facts| one(CA, facts))).collect()
+/// The Console's own CA.
+pub(super) fn authority(state: &AppState, now: OffsetDateTime) -> Option<Expiring> {
+    expiry::authority(state, now).map(|authority| Expiring::new(authority, now))
 }
 
 impl Expiring {
+    fn new(one: Expiry, now: OffsetDateTime) -> Self {
+        let kind = match (one.channel, one.role) {
+            ("defender", _) => "Defender",
+            ("console-ca", _) => "The Console's own CA",
+            (_, "leaf") => "Server certificate",
+            (_, "ca") => "CA of Defenders",
+            _ => "Issuer in the chain",
+        };
+        let (name, url) = match one.defender {
+            Some(id) => (one.owner, format!("/defenders/{id}")),
+            None => (own_name(one.channel, one.role, one.subject), format!("/certificates#{}", one.channel)),
+        };
+        Self {
+            name,
+            url,
+            kind,
+            source: one.source,
+            sha256: one.sha256,
+            end: Moment::new(one.not_after),
+            validity: Validity::new(one.not_after, now),
+        }
+    }
+
     /// The beginning of the fingerprint, enough to tell certificates apart.
     pub(super) fn short(&self) -> &str {
         self.sha256.get(..16).unwrap_or(&self.sha256)
     }
-
-    fn defender(row: &Row, now: OffsetDateTime) -> Self {
-        let (defender, certificate) = (&row.record.defender, &row.record.certificate);
-        Self {
-            name: defender.hostname.clone(),
-            url: format!("/defenders/{}", defender.id),
-            kind: "Defender",
-            source: row.source(),
-            sha256: certificate.sha256.clone(),
-            validity: Validity::new(certificate.not_after, now),
-            end: certificate.not_after,
-        }
-    }
 }
 
-const SERVER: &str = "Server certificate";
-const CHAIN: &str = "Issuer in the chain";
-const CA: &str = "CA of Defenders";
+fn own_name(channel: &str, role: &str, subject: Option<String>) -> String {
+    let known = certs::Channel::ALL.into_iter().find(|known| known.id() == channel);
+    match known.filter(|_| role == "leaf") {
+        Some(known) => words::channel_title(known).to_owned(),
+        None => subject.unwrap_or_else(|| channel.to_owned()),
+    }
+}

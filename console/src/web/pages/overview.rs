@@ -33,7 +33,7 @@ pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Res
     let now = OffsetDateTime::now_utc();
     let (known, connected) = (state.fleet.known(), state.fleet.connected());
     let disconnected = known.saturating_sub(connected);
-    let mut samples = history::samples(&state, Some(24), Some(STEP_MINUTES)).await?;
+    let mut samples = history::samples(&state, Some(24), Some(1)).await?;
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     samples.insert(0, Sample { time: now, connected: count(connected), disconnected: count(disconnected) });
     let (changes, _) = state.store.certificate_changes("", 0, CHANGES).await?;
@@ -45,16 +45,13 @@ pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Res
         connected: words::number(connected),
         disconnected,
         disconnected_text: words::number(disconnected),
-        soon: expiry::soon(&state, now, words::SOON_DAYS),
-        expiring: expiry::next(&state, now, EXPIRING).0,
+        soon: expiry::soon(&state, now)?,
+        expiring: expiry::page(&state, now, 0, EXPIRING)?.0,
         chart: Chart::new(&samples, now),
         changes: changes.iter().map(Happening::change).collect(),
         events: Happening::newest(&state.fleet, EVENTS),
     })
 }
-
-/// As many points as the chart can show.
-const STEP_MINUTES: u32 = 5;
 
 /// How many of each list are shown.
 const CHANGES: usize = 6;

@@ -8,6 +8,7 @@ use crate::web::tests::{Api, get_as};
 
 mod access;
 mod certificates;
+mod defender;
 mod defenders;
 mod sign_in;
 

@@ -131,6 +131,15 @@ pub(in crate::web) fn number(count: usize) -> String {
     text
 }
 
+/// `1–50 of 200`: which part of a list is shown.
+pub(in crate::web) fn range(offset: usize, limit: usize, total: usize) -> String {
+    if offset >= total {
+        return format!("none of {}", number(total));
+    }
+    let end = offset.saturating_add(limit).min(total);
+    format!("{}–{} of {}", number(offset + 1), number(end), number(total))
+}
+
 /// `1 day`, `3 days`, and less than a day in hours, minutes or seconds.
 pub(in crate::web) fn span(time: Duration) -> String {
     let some = |count: i64, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });

@@ -3,9 +3,6 @@
 use axum::http::StatusCode;
 
 use super::*;
-use crate::store::users::Role;
-use crate::web::tests::PASSWORD;
-
 async fn page(api: &Api, path: &str, username: &str) -> String {
     let response = api.call(browse(path, username)).await;
     assert_eq!(response.status(), StatusCode::OK, "{path}");
@@ -35,8 +32,7 @@ async fn what_a_host_calls_itself_is_text_wherever_it_is_shown() {
 #[tokio::test]
 async fn a_viewer_sees_the_list_and_nothing_that_changes_it() {
     let api = Api::new().await;
-    let actor = crate::store::audits::Actor::new("admin", "127.0.0.1".parse().expect("an address"));
-    api.state.access.add_user("eve", PASSWORD, Role::Viewer, &actor).await.expect("added");
+    api.add_user("eve", "viewer").await;
     api.connect("web-1").await;
     let (admin, eve) = (page(&api, "/defenders", "admin").await, page(&api, "/defenders", "eve").await);
     for change in ["decommission", "data-pick", "Install a Defender", "data-call"] {
