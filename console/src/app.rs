@@ -17,6 +17,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::alerts::{Alerts, Sources};
 use crate::backup::{self, keeper::Keeper};
 use crate::channels::Channels;
 use crate::config::Config;
@@ -112,12 +113,21 @@ impl Opened {
 
         let metrics = Metrics::new(now);
         let names = ExtraNames::new(store.clone(), Arc::clone(&channels.renewal));
+        let sources = Sources {
+            fleet: fleet.clone(),
+            https: channels.https.clone(),
+            defender: channels.defender.clone(),
+            names: names.clone(),
+            started: now,
+        };
+        let alerts = Alerts::open(store.clone(), sources, hostname()).await?;
         let door = Door::new(places(descriptors));
         let ready = web::Ready::default();
         let keeper = Keeper::new(store.clone(), config.database.clone(), &config.data_dir);
         let state = web::AppState {
             access,
             backups: keeper.clone(),
+            alerts: alerts.clone(),
             ca_pem: channels.authority.ca_pem().into(),
             custom_dir: channels.custom_dir.clone(),
             defender: channels.defender.clone(),
@@ -171,12 +181,13 @@ impl Opened {
         back.spawn_critical("certificate renewal", shutdown.clone(), names.run(shutdown.clone()));
         back.spawn(
             "certificate events",
-            announce(outcomes_received, metrics, fleet, enrolment, config.install_bundle_dir),
+            announce(outcomes_received, metrics, fleet, alerts.clone(), enrolment, config.install_bundle_dir),
         );
         drop(outcomes);
 
         front.spawn_critical("backups", shutdown.clone(), keeper.run(shutdown.clone()));
-        back.spawn("audit check", check_audits(store.clone(), shutdown.clone()));
+        back.spawn("audit check", check_audits(store.clone(), alerts.clone(), shutdown.clone()));
+        alerts.run(&back, &shutdown);
 
         ready.set();
         tracing::info!(
@@ -227,22 +238,34 @@ async fn announce(
     mut outcomes: mpsc::Receiver<Outcome>,
     metrics: Metrics,
     fleet: Fleet,
+    alerts: Alerts,
     enrolment: Enrolment,
     bundle_dir: Option<std::path::PathBuf>,
 ) {
     while let Some(outcome) = outcomes.recv().await {
         metrics.certificates(&outcome);
         fleet.announce(OffsetDateTime::now_utc(), EventKind::from(outcome));
+        alerts.look();
         keep_bundle(&enrolment, bundle_dir.as_deref()).await;
     }
 }
 
 /// Says so when the audit log is not as it was written. Beside everything else: a long log takes its time.
-async fn check_audits(store: Store, shutdown: CancellationToken) {
+async fn check_audits(store: Store, alerts: Alerts, shutdown: CancellationToken) {
     let chain = tokio::select! {
         chain = store.verify_audits() => chain,
         () = shutdown.cancelled() => return,
     };
+    match &chain {
+        Ok(Chain::Broken { entry, .. }) => {
+            alerts.report_audit(Some(format!("entry {entry} does not follow from the one before")));
+        }
+        Ok(Chain::Short { entry }) => {
+            alerts.report_audit(Some(format!("the entries after {entry} are missing")));
+        }
+        Ok(Chain::Unbroken { .. }) => alerts.report_audit(None),
+        Err(_) => {}
+    }
     match chain {
         Ok(Chain::Broken { entry, time, action, object }) => tracing::error!(
             entry,

@@ -7,6 +7,7 @@
 //! gateway/           the Defender listener (8084)
 //! fleet/             who is connected, and the events of it
 //! enroll.rs          install bundles and certificates for Defenders
+//! alerts/            what people should see to, and how they hear of it
 //! metrics/           what is counted while it runs
 //! names.rs           names in self-signed certificates that administrators add
 //! public_url.rs      the URL that users reach the Console by
@@ -17,6 +18,7 @@
 //! ```
 
 pub mod access;
+pub mod alerts;
 pub mod app;
 pub mod backup;
 pub mod channels;

@@ -71,6 +71,12 @@ impl ExtraNames {
         self.0.renewal.authority().not_after()
     }
 
+    /// SHA-256 of the Console's own CA, hexadecimal.
+    #[must_use]
+    pub fn ca_sha256(&self) -> String {
+        self.0.renewal.authority().ca_sha256()
+    }
+
     /// Puts `names` in place of what there is, in the name of `actor`.
     ///
     /// # Errors

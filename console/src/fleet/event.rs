@@ -14,6 +14,7 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use super::registry::Record;
+use crate::alerts::Alert;
 use crate::store::history::CertificateChange;
 
 /// One thing that happened.
@@ -33,6 +34,10 @@ pub struct FleetEvent {
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum EventKind {
+    /// An alert was raised.
+    AlertRaised(AlertFacts),
+    /// The condition of an alert is over.
+    AlertResolved(AlertFacts),
     /// A new set of certificates was refused; what runs goes on.
     CertificatesRefused {
         /// `console-https` or `console-defender`.
@@ -67,6 +72,19 @@ pub enum EventKind {
     },
 }
 
+/// Names an alert in an event.
+#[derive(Debug, Clone, Serialize)]
+pub struct AlertFacts {
+    /// Its identity.
+    pub id: Uuid,
+    /// What kind of condition.
+    pub alert: &'static str,
+    /// `info`, `warning` or `critical`.
+    pub severity: &'static str,
+    /// What is the matter.
+    pub summary: String,
+}
+
 /// Names a Defender in an event.
 #[derive(Debug, Clone, Serialize)]
 pub struct DefenderFacts {
@@ -83,6 +101,8 @@ impl FleetEvent {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self.kind {
+            EventKind::AlertRaised(_) => "alert.raised",
+            EventKind::AlertResolved(_) => "alert.resolved",
             EventKind::CertificatesRefused { .. } => "certificates.refused",
             EventKind::CertificatesRotated { .. } => "certificates.rotated",
             EventKind::DefenderConnected(_) => "defender.connected",
@@ -139,6 +159,17 @@ impl EventKind {
 
     pub(super) fn decommissioned(record: &Record) -> Self {
         Self::DefenderDecommissioned(record.into())
+    }
+}
+
+impl From<&Alert> for AlertFacts {
+    fn from(alert: &Alert) -> Self {
+        Self {
+            id: alert.id,
+            alert: alert.kind.as_str(),
+            severity: alert.severity.as_str(),
+            summary: alert.summary.clone(),
+        }
     }
 }
 

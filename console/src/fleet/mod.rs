@@ -224,6 +224,12 @@ impl Fleet {
         self.state().registry.get(id).map(|entry| DefenderView::from(&*entry.row))
     }
 
+    /// All Defenders that are not decommissioned, in no order.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Arc<Row>> {
+        self.state().registry.live().map(|entry| Arc::clone(&entry.row)).collect()
+    }
+
     /// How many there are that are not decommissioned.
     #[must_use]
     pub fn known(&self) -> usize {

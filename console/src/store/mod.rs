@@ -10,6 +10,7 @@
 //! tokens.rs    bearer tokens, as digests
 //! sessions.rs  sessions of the web UI, as digests
 //! keys.rs      named access keys of programs, as digests
+//! alerts.rs    alerts; messages.rs: the queue of messages about them
 //! settings.rs  key and value
 //! tables.rs    all rows of all tables, for backups
 //! load.rs      filling an empty database with them
@@ -40,6 +41,7 @@ use crate::config::{Database, DatabaseUrl};
 
 pub use figures::Figures;
 
+pub mod alerts;
 pub mod audits;
 pub mod enrolment;
 mod figures;
@@ -47,6 +49,7 @@ pub mod fleet;
 pub mod history;
 pub mod keys;
 pub mod load;
+mod messages;
 pub mod sessions;
 pub mod settings;
 pub mod tables;
@@ -330,6 +333,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "audits", include_str!("../../migrations/0002_audits.sql")),
     (3, "fleet history", include_str!("../../migrations/0003_fleet_history.sql")),
     (4, "access", include_str!("../../migrations/0004_access.sql")),
+    (5, "alerts", include_str!("../../migrations/0005_alerts.sql")),
     (7, "enrolment", include_str!("../../migrations/0007_enrolment.sql")),
 ];
 

@@ -52,7 +52,8 @@ struct Until {
 type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Live events: `defender.connected`, `defender.disconnected`, `defender.decommissioned`, `certificates.rotated`,
-/// `certificates.refused`; data is JSON with `time` and `revision`. After `resync` take new snapshots.
+/// `certificates.refused`, `alert.raised`, `alert.resolved`; data is JSON with `time` and `revision`. After `resync`
+/// take new snapshots.
 #[utoipa::path(get, path = "/events", tag = "events",
     params(("Last-Event-ID" = Option<u64>, Header, description = "Send what came after this event first")),
     responses((status = 200, description = "Events until the reader leaves", body = String,

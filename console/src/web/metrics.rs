@@ -62,6 +62,7 @@ fn write(state: &AppState) -> String {
     );
     text.sample("", &[], store::faults());
     state.metrics.write(&mut text);
+    state.alerts.write(&mut text);
     write_process(&mut text, &state.metrics);
     text.finish()
 }

@@ -38,6 +38,7 @@ use certs::{CustomDir, Subscriber};
 use rustls::ServerConfig;
 
 use crate::access::Access;
+use crate::alerts::Alerts;
 use crate::backup::keeper::Keeper;
 use crate::enroll::Enrolment;
 use crate::fleet::Fleet;
@@ -47,6 +48,8 @@ use crate::public_url::PublicAddress;
 use crate::store::Store;
 
 mod admission;
+mod alert_settings;
+mod alerts;
 mod assets;
 mod audits;
 mod auth;
@@ -86,6 +89,8 @@ mod users;
 pub struct AppState {
     /// Users, passwords, tokens.
     pub access: Access,
+    /// What people should see to.
+    pub alerts: Alerts,
     /// Backups that are kept.
     pub backups: Keeper,
     /// The Console's own CA, PEM.
@@ -175,6 +180,10 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("backups/{name}", get(backups::download).delete(backups::remove)),
         ("audits", get(audits::list)),
         ("audits/verify", get(audits::verify)),
+        ("alerts", get(alerts::list)),
+        ("alerts/{id}/acknowledge", post(alerts::acknowledge)),
+        ("settings/alerts", get(alert_settings::show).post(alert_settings::change)),
+        ("settings/alerts/test", post(alert_settings::try_out)),
         ("metrics", get(metrics::page)),
         ("events", get(events::stream)),
     ]

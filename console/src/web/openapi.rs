@@ -13,8 +13,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::Problem;
 use super::{
-    audits, backups, bulk, certificates, defenders, deploy, events, expiry, history, keys, log, metrics,
-    registrations, restart, roster, session, sessions, settings, tail, users,
+    alert_settings, alerts, audits, backups, bulk, certificates, defenders, deploy, events, expiry, history,
+    keys, log, metrics, registrations, restart, roster, session, sessions, settings, tail, users,
 };
 
 mod roles;
@@ -25,6 +25,11 @@ mod roles;
     servers((url = "/api/v1")),
     security(("bearer" = []), ("basic" = []), ("session" = [])),
     paths(
+        alert_settings::change,
+        alert_settings::show,
+        alert_settings::try_out,
+        alerts::acknowledge,
+        alerts::list,
         audits::list,
         audits::verify,
         backups::change_schedule,

@@ -23,6 +23,7 @@ use crate::config::{Database, FirstAdministrator};
 use crate::store::users::Role;
 use crate::store::writer::Writer;
 
+mod alerts;
 mod audits;
 mod history;
 mod keys;
@@ -76,7 +77,11 @@ impl Api {
                 announced.announce(now(), outcome.into());
             }
         });
+        let names = ExtraNames::new(store.clone(), Arc::clone(&renewal));
+        let sources = (&fleet, &https, &defender, &names);
+        let alerts = alerts::opened(&store, sources).await;
         let state = AppState {
+            alerts,
             access,
             backups: Keeper::new(
                 store.clone(),
@@ -97,6 +102,8 @@ impl Api {
             fleet,
             https,
             metrics: Metrics::new(now()),
+            names,
+            public_url: None,
             names: ExtraNames::new(store.clone(), Arc::clone(&renewal)),
             public_url: PublicAddress::open(store.clone(), None).await.expect("opens"),
             ready: Ready::default(),

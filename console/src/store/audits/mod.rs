@@ -62,6 +62,8 @@ pub struct Deed {
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
+    /// An alert was acknowledged.
+    AlertAcknowledged,
     /// A kept backup was removed.
     BackupDeleted,
     /// A kept backup was downloaded.
@@ -145,6 +147,7 @@ impl Action {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AlertAcknowledged => "alert.acknowledged",
             Self::BackupDeleted => "backup.deleted",
             Self::BackupDownloaded => "backup.downloaded",
             Self::BackupMade => "backup.made",

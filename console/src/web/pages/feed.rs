@@ -33,6 +33,13 @@ impl Happening {
 
     fn event(event: &FleetEvent) -> Self {
         let mut happening = match &event.kind {
+            EventKind::AlertRaised(alert) => {
+                let tone = if alert.severity == "critical" { "bad" } else { "warn" };
+                Self::plain(tone, "warning", None, &alert.summary, String::new())
+            }
+            EventKind::AlertResolved(alert) => {
+                Self::plain("good", "info", None, &format!("Over: {}", alert.summary), String::new())
+            }
             EventKind::CertificatesRefused { channel, error, remedy } => refused(channel, error, remedy),
             EventKind::CertificatesRotated { channel, source, sha256, .. } => {
                 rotated(channel, source, sha256)

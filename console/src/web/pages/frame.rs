@@ -5,6 +5,7 @@ use rustls::ServerConfig;
 use time::OffsetDateTime;
 
 use super::{Visitor, words};
+use crate::alerts::{Kind, Severity};
 use crate::web::AppState;
 
 /// The context of `layout/app.html`; every page has one as its field `frame`.
@@ -151,8 +152,35 @@ impl Entry {
 fn banners(state: &AppState) -> Vec<Banner> {
     let now = OffsetDateTime::now_utc();
     let channels = [(Channel::ConsoleHttps, &state.https), (Channel::ConsoleDefender, &state.defender)];
-    channels.into_iter().filter_map(|(channel, tls)| about(channel, tls, now)).collect()
+    let mut banners: Vec<Banner> =
+        channels.into_iter().filter_map(|(channel, tls)| about(channel, tls, now)).collect();
+    banners.extend(alerts(state));
+    banners
 }
+
+/// The worst of the open alerts one by one, the rest as a number. What is said of a channel above is not said again.
+fn alerts(state: &AppState) -> Vec<Banner> {
+    let mut shown = state.alerts.banner();
+    shown.retain(|alert| alert.kind != Kind::CertificatesRefused);
+    let more = shown.len().saturating_sub(MOST_ALERTS);
+    shown.truncate(MOST_ALERTS);
+    let link = || Some(("/#alerts".to_owned(), "See all alerts".to_owned()));
+    let mut banners: Vec<Banner> = shown
+        .into_iter()
+        .map(|alert| {
+            let tone = if alert.severity == Severity::Critical { Tone::Bad } else { Tone::Warn };
+            Banner { tone, text: alert.summary, link: link() }
+        })
+        .collect();
+    if more > 0 {
+        let text = format!("{more} more alerts are open.");
+        banners.push(Banner { tone: Tone::Warn, text, link: link() });
+    }
+    banners
+}
+
+/// Banners for alerts on one page.
+const MOST_ALERTS: usize = 3;
 
 fn about(channel: Channel, tls: &Subscriber<ServerConfig>, now: OffsetDateTime) -> Option<Banner> {
     let name = words::channel(channel);

@@ -31,6 +31,7 @@ use super::compress::compress;
 use super::{AppState, assets};
 
 mod access;
+mod alerts;
 mod api;
 mod audit;
 mod certificates;

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use time::OffsetDateTime;
 
+use super::alerts::AlertItem;
 use super::chart::Chart;
 use super::expiry::{self, Expiring};
 use super::feed::Happening;
@@ -27,6 +28,7 @@ struct Overview {
     chart: Chart,
     changes: Vec<Happening>,
     events: Vec<Happening>,
+    alerts: Vec<AlertItem>,
 }
 
 pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Result<Response, PageError> {
@@ -50,6 +52,7 @@ pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Res
         chart: Chart::new(&samples, now),
         changes: changes.iter().map(Happening::change).collect(),
         events: Happening::newest(&state.fleet, EVENTS),
+        alerts: AlertItem::all(&state.alerts),
     })
 }
 

@@ -1,0 +1,143 @@
+//! Gathers what the rules judge: certificates in use, refusals, Defenders that are away.
+
+use std::collections::BTreeMap;
+
+use certs::{Channel, Subscriber};
+use protocol::message::CertificateSource;
+use rustls::ServerConfig;
+use time::OffsetDateTime;
+
+use super::rules::{Away, Expiry, FEW, Facts, Refusal, Trouble};
+use super::settings::Settings;
+use crate::fleet::{Fleet, Row};
+use crate::names::ExtraNames;
+
+/// Where facts come from.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// Defenders.
+    pub fleet: Fleet,
+    /// What the HTTPS listener runs on.
+    pub https: Subscriber<ServerConfig>,
+    /// What the Defender listener runs on.
+    pub defender: Subscriber<ServerConfig>,
+    /// Knows the Console's own CA.
+    pub names: ExtraNames,
+    /// When the Console started.
+    pub started: OffsetDateTime,
+}
+
+/// What is told from outside.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reported {
+    pub(super) audit: Option<Trouble>,
+    pub(super) backup: Option<Trouble>,
+}
+
+impl Sources {
+    /// The facts now. Takes a while with a large fleet.
+    pub(super) fn gather(&self, settings: &Settings, reported: &Reported, now: OffsetDateTime) -> Facts {
+        let rows = self.fleet.rows();
+        let patience = settings.patience();
+        let away = |row: &&std::sync::Arc<Row>| {
+            patience.is_some_and(|patience| !row.is_connected() && now - row.last_seen() > patience)
+        };
+        let refusals = [(Channel::ConsoleHttps, &self.https), (Channel::ConsoleDefender, &self.defender)];
+        Facts {
+            certificates: self.certificates(),
+            defender_certificates: of_defenders(&rows),
+            refusals: refusals.into_iter().filter_map(|(channel, tls)| refusal(channel, tls)).collect(),
+            away: rows
+                .iter()
+                .filter(away)
+                .map(|row| Away {
+                    id: row.record.defender.id.to_string(),
+                    hostname: row.record.defender.hostname.clone(),
+                    last_seen: row.last_seen(),
+                })
+                .collect(),
+            is_starting: patience.is_some_and(|patience| now - self.started < patience),
+            audit: reported.audit.clone(),
+            backup: reported.backup.clone(),
+        }
+    }
+
+    fn certificates(&self) -> Vec<Expiry> {
+        let mut found: BTreeMap<String, Expiry> = BTreeMap::new();
+        let channels = [("the Console's HTTPS", &self.https), ("the Defender listener", &self.defender)];
+        for (name, tls) in channels {
+            let live = tls.current();
+            let remedy = match live.source {
+                certs::Source::Custom => CUSTOM_REMEDY,
+                certs::Source::SelfSigned => OWN_REMEDY,
+            };
+            let chain = live.material.chain_facts().map(|facts| ("the certificate", facts));
+            let cas = live.material.ca_facts().map(|facts| ("a CA of the clients", facts));
+            for (role, facts) in chain.chain(cas) {
+                found.entry(facts.sha256.clone()).or_insert_with(|| Expiry {
+                    sha256: facts.sha256.clone(),
+                    what: format!("{role} of {name} ({})", facts.subject),
+                    not_after: facts.not_after,
+                    remedy: remedy.to_owned(),
+                    renews_itself: false,
+                });
+            }
+        }
+        let own_ca = self.names.ca_sha256();
+        found.insert(
+            own_ca.clone(),
+            Expiry {
+                sha256: own_ca,
+                what: "the Console's own certificate authority".to_owned(),
+                not_after: self.names.ca_expiration(),
+                remedy: CA_REMEDY.to_owned(),
+                renews_itself: false,
+            },
+        );
+        found.into_values().collect()
+    }
+}
+
+/// Each certificate once: a custom one may be shared by many hosts.
+fn of_defenders(rows: &[std::sync::Arc<Row>]) -> Vec<Expiry> {
+    let mut by_certificate: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        by_certificate.entry(&row.record.certificate.sha256).or_default().push(row);
+    }
+    by_certificate.into_iter().filter_map(|(sha256, rows)| of_hosts(sha256, &rows)).collect()
+}
+
+fn of_hosts(sha256: &str, rows: &[&Row]) -> Option<Expiry> {
+    let certificate = &rows.first()?.record.certificate;
+    let mut hosts: Vec<&str> =
+        rows.iter().take(FEW).map(|row| row.record.defender.hostname.as_str()).collect();
+    hosts.sort_unstable();
+    let more = match rows.len().saturating_sub(FEW) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let is_own = certificate.source == CertificateSource::SelfSigned;
+    Some(Expiry {
+        // What a Defender says of itself is no fact of the Console's own certificates.
+        sha256: format!("defender-{sha256}"),
+        what: format!("the certificate of the Defender of {}{more}", hosts.join(", ")),
+        not_after: certificate.not_after,
+        remedy: if is_own { RENEWAL_REMEDY } else { HOST_REMEDY }.to_owned(),
+        renews_itself: is_own,
+    })
+}
+
+fn refusal(channel: Channel, tls: &Subscriber<ServerConfig>) -> Option<Refusal> {
+    let cause = tls.last_error()?;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, cause.as_bytes());
+    let cause_id = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Some(Refusal { channel: channel.id(), cause_id, cause })
+}
+
+const CUSTOM_REMEDY: &str =
+    "Put new files into the custom certificates directory of the Console; they are taken without a restart.";
+const OWN_REMEDY: &str = "The Console renews it itself; if it does not, its log says why.";
+const CA_REMEDY: &str = "Everybody who trusts it needs the next one: see docs/certificates.md.";
+const HOST_REMEDY: &str = "Put new files into the custom certificates directory of the host; the Defender takes them without a restart.";
+const RENEWAL_REMEDY: &str =
+    "The Defender renews it while it is connected: if it is connected, its log says why it does not.";
