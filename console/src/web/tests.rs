@@ -103,8 +103,6 @@ impl Api {
             https,
             metrics: Metrics::new(now()),
             names,
-            public_url: None,
-            names: ExtraNames::new(store.clone(), Arc::clone(&renewal)),
             public_url: PublicAddress::open(store.clone(), None).await.expect("opens"),
             ready: Ready::default(),
             store: store.clone(),
