@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::listener::Peer;
+use super::patient::Patient;
 
 /// A connection that is about to be served.
 pub(super) struct Connection {
@@ -95,7 +96,7 @@ impl Connection {
     pub(super) async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(SILENCE).max_buf_size(MOST_HEADER_BYTES);
-        self.run(builder.serve_connection(TokioIo::new(stream), self.service())).await;
+        self.run(builder.serve_connection(TokioIo::new(Patient::new(stream)), self.service())).await;
     }
 
     /// Serves HTTP/2.
@@ -107,7 +108,7 @@ impl Connection {
             .keep_alive_timeout(PING_TIMEOUT)
             .max_concurrent_streams(MOST_STREAMS)
             .max_header_list_size(MOST_HEADER_BYTES_U32);
-        self.run(builder.serve_connection(TokioIo::new(stream), self.service())).await;
+        self.run(builder.serve_connection(TokioIo::new(Patient::new(stream)), self.service())).await;
     }
 
     fn service(

@@ -20,6 +20,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use super::crowd::{Crowd, Guest};
 use super::drain::Connection;
 use crate::door::{Door, Place};
 
@@ -82,8 +83,11 @@ impl FrontEnd {
         let generations = Arc::new(Generations::new(tls.clone(), self.shutdown.clone()));
         self.tasks.spawn("https rotation", Arc::clone(&generations).follow(tls));
         let mut faults = AcceptFaults::default();
+        let crowd = Crowd::default();
         while let Some((stream, address, place)) = self.accept_at(&listener, &door, &mut faults).await {
-            let handshake = self.clone().handshake(stream, address, place, Arc::clone(&generations));
+            // Closed before a handshake, which would cost more than it tells.
+            let Some(guest) = crowd.enter(address) else { continue };
+            let handshake = self.clone().handshake(stream, address, (place, guest), Arc::clone(&generations));
             self.tasks.spawn("https handshake", handshake);
         }
     }
@@ -139,7 +143,7 @@ impl FrontEnd {
         self,
         stream: TcpStream,
         address: SocketAddr,
-        place: Place,
+        (place, guest): (Place, Guest),
         generations: Arc<Generations>,
     ) {
         match shake(stream, &place, &generations).await {
@@ -148,9 +152,9 @@ impl FrontEnd {
                 let connection = self.connection(Peer { address, scheme: Scheme::Https, ending, stopping });
                 // A task keeps the size of its largest state: the connection gets a fresh one.
                 if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                    self.tasks.spawn("https connection", connection.http2(stream));
+                    self.tasks.spawn("https connection", guest.stay(connection.http2(stream)));
                 } else {
-                    self.tasks.spawn("https connection", connection.http1(stream));
+                    self.tasks.spawn("https connection", guest.stay(connection.http1(stream)));
                 }
             }
             Err(error) => {

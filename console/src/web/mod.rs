@@ -4,6 +4,8 @@
 //! mod.rs            every route, AppState
 //! listener.rs       TCP -> TLS -> router; the newest configuration for each handshake
 //! drain.rs          one connection from its first request to its end
+//! crowd.rs          how many connections one address may have
+//! patient.rs        a client that does not read its answer
 //! auth.rs           who may call what
 //! cookie.rs         the session cookie
 //! origin.rs         which page made a request
@@ -58,6 +60,7 @@ mod bulk;
 mod certificates;
 mod compress;
 mod cookie;
+mod crowd;
 mod csv;
 mod defenders;
 mod deploy;
@@ -75,6 +78,7 @@ mod metrics;
 mod openapi;
 mod origin;
 mod pages;
+mod patient;
 mod registrations;
 mod restart;
 mod roster;

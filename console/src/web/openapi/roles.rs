@@ -36,6 +36,7 @@ const READERS: &[(&str, &str)] = &[("GET", "/audits"), ("GET", "/audits/verify")
 
 const MANAGERS: &[(&str, &str)] = &[
     ("DELETE", "/defenders/{id}"),
+    ("DELETE", "/registrations/{id}"),
     ("GET", "/defenders/install-bundle"),
     ("POST", "/defenders/daemonset.yaml"),
     ("POST", "/defenders/decommission"),

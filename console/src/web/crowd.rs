@@ -1,0 +1,95 @@
+//! How many connections one address may have open at once, so that one host cannot take all that the Console has.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The open connections of one listener by address. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Crowd(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    open: HashMap<IpAddr, usize>,
+    told: Option<Instant>,
+}
+
+/// One open connection; dropped with it.
+#[derive(Debug)]
+pub(super) struct Guest {
+    crowd: Crowd,
+    address: IpAddr,
+}
+
+impl Crowd {
+    /// One connection more of this address; `None` when it has too many: close this one.
+    pub(super) fn enter(&self, address: SocketAddr) -> Option<Guest> {
+        let address = address.ip();
+        let mut inner = self.lock();
+        let open = inner.open.entry(address).or_default();
+        if *open < MOST {
+            *open += 1;
+            return Some(Guest { crowd: self.clone(), address });
+        }
+        if inner.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            inner.told = Some(Instant::now());
+            tracing::warn!(
+                peer = address.to_string(),
+                connections = MOST,
+                remedy = "find out what opens so many; a proxy that speaks for many users belongs on --http-listen",
+                "Too many HTTPS connections of one address, newer ones are closed"
+            );
+        }
+        None
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Guest {
+    /// Counts until `connection` has ended.
+    pub(super) async fn stay(self, connection: impl Future<Output = ()>) {
+        connection.await;
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut inner = self.crowd.lock();
+        if let Some(open) = inner.open.get_mut(&self.address) {
+            *open -= 1;
+            if *open == 0 {
+                inner.open.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// More than an office behind one address needs: a browser opens one or two.
+const MOST: usize = 1024;
+
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_has_an_end_and_others_do_not_notice() {
+        let crowd = Crowd::default();
+        let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let mut guests: Vec<_> = (0..MOST).filter_map(|_| crowd.enter(at("192.0.2.1:5"))).collect();
+        assert_eq!(guests.len(), MOST);
+        assert!(crowd.enter(at("192.0.2.1:6")).is_none());
+        assert!(crowd.enter(at("192.0.2.2:5")).is_some());
+        guests.pop();
+        assert!(crowd.enter(at("192.0.2.1:7")).is_some());
+        guests.clear();
+        assert!(crowd.lock().open.is_empty());
+    }
+}
