@@ -18,9 +18,14 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Time to ready, latencies of the API and cost of each page with a large fleet in the store
+    Api(ApiOptions),
     /// (internal) The bare server
     #[command(hide = true)]
     BareServer(BareOptions),
+    /// (internal) The HTTPS server that answers with a constant
+    #[command(hide = true)]
+    ConstantServer(ConstantOptions),
     /// Simulated Defenders that connect to a Console of this machine
     Fleet(FleetOptions),
     /// CPU per handshake, upgrade, hello and close
@@ -34,6 +39,34 @@ pub(crate) enum Command {
     Idle(IdleOptions),
     /// Time from the last write of a set to the first handshake with it, under load
     Rotation(RotationOptions),
+}
+
+/// Options of `api`.
+#[derive(Debug, Args)]
+pub(crate) struct ApiOptions {
+    /// Defenders in the store (1 to 200000)
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    pub(crate) defenders: u32,
+    /// Connections at once (1 to 1000)
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) connections: u32,
+    /// Requests in each round (1 to 1000000)
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) requests: u32,
+    /// Rounds, the servers in turn, and starts of each kind; medians are printed (1 to 20)
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) rounds: u32,
+}
+
+/// Options of `constant-server`.
+#[derive(Debug, Args)]
+pub(crate) struct ConstantOptions {
+    /// Size of the body
+    #[arg(long)]
+    pub(crate) bytes: usize,
+    /// Directory for its authority
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 /// Options of `bare-server`.

@@ -10,6 +10,9 @@
 //! target.rs      a server under measure, in a process of its own: the Console or the bare one
 //! process.rs     CPU and memory of a process, from /proc
 //! rotation.rs, handshake.rs, idle.rs, herd.rs    the measurements
+//! api.rs         the API and the pages of a Console with a large fleet in its store
+//! constant.rs    the HTTPS server that answers with a constant
+//! http.rs        a bare HTTP client
 //! https.rs       `https-probe`: latencies of HTTPS requests, measured from a process of its own
 //! figures.rs     medians and percentiles
 //! ```
@@ -17,14 +20,17 @@
 //! Everything is bounded in number and time and talks to this machine alone. Figures are printed; none is judged.
 #![expect(clippy::print_stdout, reason = "a benchmark's figures go to its user")]
 
+mod api;
 mod bare;
 mod cli;
+mod constant;
 mod defender;
 mod dial;
 mod figures;
 mod fleet;
 mod handshake;
 mod herd;
+mod http;
 mod https;
 mod idle;
 mod process;
@@ -49,7 +55,9 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
+            Command::Api(options) => api::measure(&options).await,
             Command::BareServer(options) => bare::serve(&options).await,
+            Command::ConstantServer(options) => constant::serve(&options).await,
             Command::Fleet(options) => fleet::main(options).await,
             Command::Handshake(options) => handshake::measure(&options).await,
             Command::Herd(options) => herd::measure(&options).await,

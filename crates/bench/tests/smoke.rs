@@ -18,6 +18,22 @@ fn rotation_loses_and_refuses_nothing() {
 }
 
 #[test]
+fn api_measures_starts_the_list_beside_a_constant_and_every_page() {
+    let text = bench("api --defenders 300 --connections 2 --requests 20 --rounds 1");
+    for line in [
+        "fresh store ",
+        "300 Defenders ",
+        "  console ",
+        "  bare ",
+        "  / ",
+        "  /defenders ",
+        "  /certificates ",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[test]
 fn handshake_compares_the_console_with_the_bare_server() {
     let text = bench("handshake --count 100 --rounds 1");
     for line in ["console ", "bare ", "ratio "] {

@@ -70,5 +70,5 @@ Usage: cargo xtask COMMAND [--help]
 
   onebox     builds and starts a Console and a Defender below ./onebox/ until Ctrl-C
   test       installs what is missing, then checks formatting, lints and dependencies and runs every test
-  bench      measures rotation, handshake, idle or herd beside a bare rustls + tungstenite server
+  bench      measures api, rotation, handshake, idle or herd beside a bare server
   fleet      simulates Defenders that connect to a running Console";
