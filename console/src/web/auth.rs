@@ -29,7 +29,6 @@ pub(super) struct Administrator(pub(super) Actor);
 pub(super) struct AdministratorOrAuditor;
 
 /// An administrator or an operator.
-#[allow(dead_code, reason = "the next call for operators alone takes it")]
 pub(super) struct AdministratorOrOperator(pub(super) Actor);
 
 /// Whoever installs, restarts and decommissions Defenders: an administrator, an operator, or a program that does.
