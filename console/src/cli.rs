@@ -86,6 +86,8 @@ pub enum Command {
         #[arg(long)]
         replace: bool,
     },
+    /// Say whether the running Console of this host is ready; exit status 0 or 1
+    Healthcheck,
     /// Run the Console; the same as no command
     Serve,
 }

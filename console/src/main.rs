@@ -15,6 +15,9 @@ fn main() -> ExitCode {
         Some(Command::Certs { command: Certs::Check { dir } }) => {
             cmd::certs_check::run(&dir, &mut std::io::stdout().lock()).unwrap_or(ExitCode::FAILURE)
         }
+        Some(Command::Healthcheck) => {
+            with_config(cli.serve, |config| cmd::healthcheck::run(&config, &mut std::io::stdout().lock()))
+        }
         Some(Command::Export { arguments }) => cmd::export::run(arguments),
         Some(Command::Backup { file, passphrase }) => with_config(cli.serve, |config| {
             cmd::backup::make(&config, &file, &passphrase.passphrase_file, &mut std::io::stdout().lock())

@@ -3,4 +3,5 @@
 pub mod backup;
 pub mod certs_check;
 pub mod export;
+pub mod healthcheck;
 pub mod passphrase;

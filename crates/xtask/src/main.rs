@@ -5,6 +5,7 @@
 //! test.rs          everything that must hold before a commit; CI runs it and nothing else
 //! measure.rs       `bench` and `fleet`: builds crates/bench and hands over to it
 //! dependencies.rs  which crates, sources and licences may be in the tree
+//! images/          the container images
 //! ports.rs         who holds a TCP port
 //! programs.rs      long-running children: their log lines, their end, signals
 //! ```
@@ -14,6 +15,7 @@
 #![expect(clippy::print_stdout, reason = "a developer's command talks to its user")]
 
 mod dependencies;
+mod images;
 mod measure;
 mod onebox;
 mod ports;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = arguments.collect();
     match command.as_str() {
         "bench" | "fleet" => measure::main(&command, &arguments),
+        "images" => images::main(&arguments),
         "onebox" => onebox::main(&arguments),
         "test" => test::main(&arguments),
         programs::LAUNCH => programs::launch(&arguments),
@@ -69,6 +72,7 @@ const USAGE: &str = "\
 Usage: cargo xtask COMMAND [--help]
 
   onebox     builds and starts a Console and a Defender below ./onebox/ until Ctrl-C
+  images     builds the container images without a base image
   test       installs what is missing, then checks formatting, lints and dependencies and runs every test
   bench      measures api, rotation, handshake, idle or herd beside a bare server
   fleet      simulates Defenders that connect to a running Console";

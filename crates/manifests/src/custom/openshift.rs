@@ -14,6 +14,7 @@ pub(crate) struct RouteSpec {
     port: RoutePort,
     tls: RouteTls,
     to: RouteTarget,
+    wildcard_policy: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,6 +90,7 @@ pub(crate) fn route(
             port: RoutePort { target_port: port },
             tls: RouteTls { insecure_edge_termination_policy: insecure, termination: "passthrough" },
             to: RouteTarget { kind: "Service", name: service, weight: 100 },
+            wildcard_policy: "None",
         },
     }
 }
