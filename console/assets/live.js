@@ -66,9 +66,9 @@ function isInUse(region) {
 
 function renew(region, next, force) {
   if (!force && isInUse(region) && rowsOf(region) !== rowsOf(next)) {
+    const rows = new Map($$("tr[data-row]", next).map((row) => [row.dataset.row, row]));
     for (const row of $$("tr[data-row]", region)) {
-      const same = $$("tr[data-row]", next).find((other) => other.dataset.row === row.dataset.row);
-      if (same) morph(row, same);
+      if (rows.has(row.dataset.row)) morph(row, rows.get(row.dataset.row));
     }
     const note = $(`[data-changed="${region.id}"]`);
     if (note) note.hidden = false;

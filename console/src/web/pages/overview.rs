@@ -24,6 +24,7 @@ struct Overview {
     disconnected_text: String,
     /// How many certificates expire soon, and the first of all.
     soon: usize,
+    soon_text: String,
     expiring: Vec<Expiring>,
     chart: Chart,
     changes: Vec<Happening>,
@@ -39,6 +40,7 @@ pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Res
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     samples.insert(0, Sample { time: now, connected: count(connected), disconnected: count(disconnected) });
     let (changes, _) = state.store.certificate_changes("", 0, CHANGES).await?;
+    let soon = expiry::soon(&state, now)?;
     let frame = Frame::new(&state, visitor, Entry::Overview, "Overview");
     render(&Overview {
         frame,
@@ -47,7 +49,8 @@ pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Res
         connected: words::number(connected),
         disconnected,
         disconnected_text: words::number(disconnected),
-        soon: expiry::soon(&state, now)?,
+        soon,
+        soon_text: words::number(soon),
         expiring: expiry::page(&state, now, 0, EXPIRING)?.0,
         chart: Chart::new(&samples, now),
         changes: changes.iter().map(Happening::change).collect(),
