@@ -165,7 +165,7 @@ fn merged(
 }
 
 /// All of the Console.
-fn own(state: &AppState, now: OffsetDateTime) -> Vec<Expiry> {
+pub(super) fn own(state: &AppState, now: OffsetDateTime) -> Vec<Expiry> {
     let authority = authority(state, now);
     let own_ca = authority.as_ref().map(|one| one.sha256.clone());
     let mut all = Vec::from_iter(authority);

@@ -48,7 +48,7 @@ pub(super) async fn page(
         frame: Frame::new(&state, visitor, Entry::Defenders, format!("Defender {}", defender.hostname)),
         last_seen: Moment::new(defender.last_seen),
         source: source_name(defender.certificate.source),
-        validity: Validity::new(defender.certificate.not_after, now),
+        validity: Validity::of_defender(&defender.certificate, now),
         host,
         connections: connections.into_iter().map(|one| ConnectionView::new(one, now)).collect(),
         kept,

@@ -190,7 +190,7 @@ impl RowView {
             address: row.address(),
             os: defender.os.clone(),
             source: row.source(),
-            validity: Validity::new(row.record.certificate.not_after, now),
+            validity: Validity::of_defender(&row.record.certificate, now),
         }
     }
 }

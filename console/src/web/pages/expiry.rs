@@ -1,8 +1,10 @@
 //! Which certificate expires next, as pages show it. The list itself is that of the API.
 
-use time::OffsetDateTime;
+use protocol::message::CertificateSource;
+use time::{Duration, OffsetDateTime};
 
 use super::words::{self, Moment, Validity};
+use crate::fleet::{Query, Row, Sort};
 use crate::web::AppState;
 use crate::web::error::ApiError;
 use crate::web::expiry::{self, Expiry, Filter};
@@ -34,11 +36,27 @@ pub(super) fn page(
     Ok((list, usize::try_from(total).unwrap_or(usize::MAX)))
 }
 
-/// How many expire within a month, or have expired.
-pub(super) fn soon(state: &AppState, now: OffsetDateTime) -> Result<usize, ApiError> {
-    let filter = Filter { within: Some(format!("{}d", words::SOON_DAYS)), ..Filter::default() };
-    let (_, total) = expiry::find(state, &filter, Page { offset: 0, limit: 0 }, now)?;
-    Ok(usize::try_from(total).unwrap_or(usize::MAX))
+/// The first `limit` certificates that somebody must renew, and how many of them end within a month. What renews itself
+/// is among them only when it is late.
+pub(super) fn due(state: &AppState, now: OffsetDateTime, limit: usize) -> (Vec<Expiring>, usize) {
+    let end_of = |days| now + Duration::days(days);
+    let own = expiry::own(state, now);
+    let mut soon = own.iter().filter(|one| one.not_after <= end_of(words::SOON_DAYS)).count();
+    let mut all: Vec<_> = own.into_iter().map(|one| (one.not_after, Expiring::new(one, now))).collect();
+    let custom =
+        Query { source: Some(CertificateSource::Custom), sort: Sort::NotAfter, limit, ..Query::default() };
+    let late = Query {
+        source: Some(CertificateSource::SelfSigned),
+        expires_before: Some(end_of(words::LATE_DAYS)),
+        ..custom.clone()
+    };
+    let custom_soon = Query { expires_before: Some(end_of(words::SOON_DAYS)), limit: 0, ..custom.clone() };
+    let late = state.fleet.query(&late);
+    soon += late.total + state.fleet.query(&custom_soon).total;
+    let rows = state.fleet.query(&custom).rows.into_iter().chain(late.rows);
+    all.extend(rows.map(|row| (row.record.certificate.not_after, Expiring::defender(&row, now))));
+    all.sort_by_key(|(end, _)| *end);
+    (all.into_iter().take(limit).map(|(_, one)| one).collect(), soon)
 }
 
 /// The Console's own CA.
@@ -48,8 +66,9 @@ pub(super) fn authority(state: &AppState, now: OffsetDateTime) -> Option<Expirin
 
 impl Expiring {
     fn new(one: Expiry, now: OffsetDateTime) -> Self {
+        let is_own = one.source == "self-signed";
         let kind = match (one.channel, one.role) {
-            ("defender", _) => "Defender",
+            ("defender", _) => DEFENDER,
             ("console-ca", _) => "The Console's own CA",
             (_, "leaf") => "Server certificate",
             (_, "ca") => "CA of Defenders",
@@ -66,7 +85,23 @@ impl Expiring {
             source: one.source,
             sha256: one.sha256,
             end: Moment::new(one.not_after),
-            validity: Validity::new(one.not_after, now),
+            validity: match (kind, is_own) {
+                (DEFENDER, true) => Validity::renewing(one.not_after, now),
+                _ => Validity::new(one.not_after, now),
+            },
+        }
+    }
+
+    fn defender(row: &Row, now: OffsetDateTime) -> Self {
+        let (defender, certificate) = (&row.record.defender, &row.record.certificate);
+        Self {
+            name: defender.hostname.clone(),
+            url: format!("/defenders/{}", defender.id),
+            kind: DEFENDER,
+            source: row.source().to_owned(),
+            sha256: certificate.sha256.clone(),
+            end: Moment::new(certificate.not_after),
+            validity: Validity::of_defender(certificate, now),
         }
     }
 
@@ -83,3 +118,5 @@ fn own_name(channel: &str, role: &str, subject: Option<String>) -> String {
         None => subject.unwrap_or_else(|| channel.to_owned()),
     }
 }
+
+const DEFENDER: &str = "Defender";

@@ -40,7 +40,7 @@ pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Res
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     samples.insert(0, Sample { time: now, connected: count(connected), disconnected: count(disconnected) });
     let (changes, _) = state.store.certificate_changes("", 0, CHANGES).await?;
-    let soon = expiry::soon(&state, now)?;
+    let (expiring, soon) = expiry::due(&state, now, EXPIRING);
     let frame = Frame::new(&state, visitor, Entry::Overview, "Overview");
     render(&Overview {
         frame,
@@ -51,7 +51,7 @@ pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Res
         disconnected_text: words::number(disconnected),
         soon,
         soon_text: words::number(soon),
-        expiring: expiry::page(&state, now, 0, EXPIRING)?.0,
+        expiring,
         chart: Chart::new(&samples, now),
         changes: changes.iter().map(Happening::change).collect(),
         events: Happening::newest(&state.fleet, EVENTS),

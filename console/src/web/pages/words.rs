@@ -1,6 +1,7 @@
 //! How pages say things: names of channels, days left, times. One wording for all of them.
 
 use certs::Channel;
+use protocol::message::{CertificateSource, CertificateSummary};
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Duration, OffsetDateTime};
@@ -30,25 +31,42 @@ pub(in crate::web) struct Moment {
 }
 
 impl Validity {
-    /// Of what ends at `end`.
+    /// Of what ends at `end`, and somebody must renew.
     pub(in crate::web) fn new(end: OffsetDateTime, now: OffsetDateTime) -> Self {
+        Self::by(end, now, SOON_DAYS, URGENT_DAYS, 1)
+    }
+
+    /// Of what is renewed without anybody's doing, long before its end: only what was not is worth a word.
+    pub(in crate::web) fn renewing(end: OffsetDateTime, now: OffsetDateTime) -> Self {
+        Self::by(end, now, LATE_DAYS, 1, BAR_DAYS / SOON_DAYS)
+    }
+
+    /// Of the certificate of a Defender: those that the Console issues are renewed over the connection.
+    pub(in crate::web) fn of_defender(certificate: &CertificateSummary, now: OffsetDateTime) -> Self {
+        match certificate.source {
+            CertificateSource::Custom => Self::new(certificate.not_after, now),
+            CertificateSource::SelfSigned => Self::renewing(certificate.not_after, now),
+        }
+    }
+
+    fn by(end: OffsetDateTime, now: OffsetDateTime, soon: i64, urgent: i64, stretch: i64) -> Self {
         let left = end - now;
         let days = left.whole_days();
         let text = match left {
             left if left <= Duration::ZERO => format!("Expired {} ago", span(-left)),
-            left if days <= SOON_DAYS => format!("{}, expiring", span(left)),
+            left if days <= soon => format!("{}, expiring", span(left)),
             left => span(left),
         };
         let (tone, icon) = if left <= Duration::ZERO {
             ("bad", "expired")
-        } else if days <= URGENT_DAYS {
+        } else if days <= urgent {
             ("bad", "warning")
-        } else if days <= SOON_DAYS {
+        } else if days <= soon {
             ("warn", "warning")
         } else {
             ("", "")
         };
-        Self { end: Moment::new(end), text, tone, icon, bar: days.clamp(0, BAR_DAYS) }
+        Self { end: Moment::new(end), text, tone, icon, bar: days.saturating_mul(stretch).clamp(0, BAR_DAYS) }
     }
 
     /// Whether it ends within a month, or has ended.
@@ -158,6 +176,9 @@ pub(in crate::web) const BAR_DAYS: i64 = 90;
 pub(in crate::web) const SOON_DAYS: i64 = 30;
 const URGENT_DAYS: i64 = 7;
 
+/// What renews itself and has no more than this is late.
+pub(in crate::web) const LATE_DAYS: i64 = 7;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +203,14 @@ mod tests {
             assert_eq!(validity.icon.is_empty(), tone.is_empty());
             assert!((0..=BAR_DAYS).contains(&validity.bar));
         }
+    }
+
+    #[test]
+    fn what_renews_itself_is_worth_a_word_only_when_it_is_late() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let tone = |days| Validity::renewing(now + Duration::days(days), now).tone;
+        assert_eq!([29, 8, 7, 1, 0].map(tone), ["", "", "warn", "bad", "bad"]);
+        assert_eq!(Validity::renewing(now + Duration::days(29), now).text, "29 days");
     }
 
     #[test]
