@@ -66,6 +66,11 @@ impl Api {
         api
     }
 
+    /// A caller with a token or an access key.
+    pub fn with_token(port: u16, token: &str) -> Self {
+        Self { token: token.to_owned(), ..Self::anonymous(port) }
+    }
+
     /// The token, to look for in logs.
     pub fn token(&self) -> &str {
         &self.token

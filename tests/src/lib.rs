@@ -5,6 +5,7 @@
 //! program.rs     a child process: its log lines, signals, its end
 //! console.rs     TestConsole: a Console in a directory of its own, on free ports
 //! defender.rs    TestDefender: a Defender beside it
+//! browser/       Chromium, as a person uses it
 //! api.rs         the HTTPS API, and its event stream
 //! tls.rs         TLS dials that say what they saw: certificate, version, key exchange
 //! wire.rs        the Defender protocol by hand: anything can be sent, valid or hostile
@@ -14,6 +15,7 @@
 //! ```
 
 pub mod api;
+pub mod browser;
 pub mod console;
 pub mod defender;
 pub mod eventually;
@@ -24,6 +26,7 @@ pub mod tls;
 pub mod wire;
 
 pub use api::Api;
+pub use browser::Browser;
 pub use console::TestConsole;
 pub use defender::TestDefender;
 pub use eventually::{eventually, holds};

@@ -17,12 +17,14 @@
 //! commands.rs       a Defender's log and restart, from the Console
 //! certs_check.rs, status.rs, shutdown.rs, log_lines.rs
 //! monitoring.rs     the files for Prometheus, judged by its own tool
+//! browser/          the pages in Chromium
 //! stage.rs          a Console and a Defender that all three channels can be tried on
 //! ```
 
 mod api;
 mod backup;
 mod bad_input;
+mod browser;
 mod certs_check;
 mod commands;
 mod crash;

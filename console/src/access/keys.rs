@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 
 use super::sessions::new_token;
 use super::{Access, Caller, Credential, Token, sha256};
-use crate::store::StoreError;
 use crate::store::audits::Actor;
 use crate::store::keys::{KeyError, KeyView};
 use crate::store::users::Role;
+use crate::store::{StoreError, from_milliseconds, milliseconds};
 
 /// Why there is no new key.
 #[derive(Debug, Error)]
@@ -44,7 +44,8 @@ impl Access {
         caller: &Caller,
         actor: &Actor,
     ) -> Result<(KeyView, Token), NewKeyError> {
-        let now = OffsetDateTime::now_utc();
+        let now = stored(OffsetDateTime::now_utc());
+        let expires_at = stored(expires_at);
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if !(1..=64).contains(&name.len()) || !name.chars().all(plain) || name.starts_with(['-', '.']) {
             let form = "a key's name has 1 to 64 letters, digits and . _ -, and does not start with - or .";
@@ -115,6 +116,11 @@ impl Access {
         }
         Ok(removed)
     }
+}
+
+/// A time as the database gives it back.
+fn stored(time: OffsetDateTime) -> OffsetDateTime {
+    from_milliseconds(milliseconds(time))
 }
 
 /// What scanners for leaked secrets look for.

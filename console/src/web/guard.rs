@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
@@ -15,13 +15,19 @@ use super::pages::POLICY;
 /// Runs the call.
 pub(super) async fn guard(request: Request, next: Next) -> Response {
     let is_https = request.extensions().get::<Peer>().is_some_and(|peer| peer.scheme == Scheme::Https);
+    let is_script = request.headers().get("sec-fetch-mode").is_some_and(|mode| mode != "navigate");
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut answer = answer.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         ApiError::Internal(format!("the handler panicked: {text}")).into_response()
     });
+    let is_unknown = answer.status() == StatusCode::UNAUTHORIZED;
     let headers = answer.headers_mut();
+    if is_script && is_unknown && headers.contains_key(header::WWW_AUTHENTICATE) {
+        // At an offer of Basic, browsers ask for a password in a dialog of their own and keep the script waiting.
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"Garrison\""));
+    }
     // Assets alone say otherwise.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {

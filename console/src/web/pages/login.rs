@@ -71,8 +71,10 @@ pub(super) async fn sign_in(
     }
 }
 
-/// Signs out and forgets the cookie, whatever it was.
+/// Signs out and forgets the cookie, whatever it was. Another site cannot do it: from there the cookie does not come,
+/// but a browser would forget it when told.
 pub(super) async fn sign_out(State(state): State<AppState>, parts: Parts) -> Result<Response, PageError> {
+    own_page(&parts, &state)?;
     if cookie::is_there(&parts.headers) {
         match auth::caller(&parts, &state).await {
             Ok(caller) => {
@@ -90,7 +92,7 @@ pub(super) async fn sign_out(State(state): State<AppState>, parts: Parts) -> Res
     Ok(answer)
 }
 
-/// Another site may not sign a browser in: what its user then enters would be seen by somebody else.
+/// Another site may neither sign a browser out nor in: what its user then enters would be seen by somebody else.
 pub(super) fn own_page(parts: &Parts, state: &AppState) -> Result<(), ApiError> {
     match origin::of(parts, state.public_url.current().as_ref()) {
         Origin::Foreign => Err(ApiError::CrossSite),

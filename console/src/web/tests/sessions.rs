@@ -270,3 +270,13 @@ async fn users_change_their_own_passwords_and_keep_the_session_that_they_do_it_w
     let response = api.json_with_cookie("password", token, &change("another horse", "third horse")).await;
     assert_problem(response, StatusCode::TOO_MANY_REQUESTS, "too-many-requests").await;
 }
+
+#[tokio::test]
+async fn scripts_of_pages_get_no_challenge_that_makes_a_browser_ask_for_a_password() {
+    let api = Api::new().await;
+    for (mode, offers) in [("cors", 1), ("same-origin", 1), ("navigate", 2)] {
+        let response = api.with_cookie(Method::GET, "events", "x", &[("sec-fetch-mode", mode)]).await;
+        assert_eq!(response.headers().get_all(header::WWW_AUTHENTICATE).iter().count(), offers, "{mode}");
+        assert_problem(response, StatusCode::UNAUTHORIZED, "unauthorized").await;
+    }
+}

@@ -47,6 +47,9 @@ async fn a_form_signs_in_and_leads_on_and_another_one_signs_out() {
         assert_eq!(api.call(post("/logout", "", &headers)).await.status(), StatusCode::FORBIDDEN);
     }
     assert_eq!(status_of(&api, "/", &token).await, StatusCode::OK, "still signed in");
+    let without = api.call(post("/logout", "", &[("sec-fetch-site", "cross-site")])).await;
+    assert_eq!(without.status(), StatusCode::FORBIDDEN);
+    assert!(!without.headers().contains_key(header::SET_COOKIE), "the browser would forget the cookie");
     let own = [("cookie", cookie.as_str()), ("sec-fetch-site", "same-origin")];
     for _ in 0..2 {
         let response = api.call(post("/logout", "", &own)).await;
