@@ -3,6 +3,7 @@
 //! ```text
 //! onebox.rs        a Console and a Defender beside each other on this machine
 //! test.rs          everything that must hold before a commit; CI runs it and nothing else
+//! browser.rs       `screenshots`, and what the browser tests need
 //! measure.rs       `bench` and `fleet`: builds crates/bench and hands over to it
 //! dependencies.rs  which crates, sources and licences may be in the tree
 //! images/          the container images
@@ -14,6 +15,7 @@
 //! twice with other features.
 #![expect(clippy::print_stdout, reason = "a developer's command talks to its user")]
 
+mod browser;
 mod dependencies;
 mod images;
 mod measure;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         "bench" | "fleet" => measure::main(&command, &arguments),
         "images" => images::main(&arguments),
         "onebox" => onebox::main(&arguments),
+        "screenshots" => browser::screenshots(&arguments),
         "test" => test::main(&arguments),
         programs::LAUNCH => programs::launch(&arguments),
         "" | "help" | "-h" | "--help" => {
@@ -71,8 +74,9 @@ fn wrong_usage() -> ExitCode {
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND [--help]
 
-  onebox     builds and starts a Console and a Defender below ./onebox/ until Ctrl-C
-  images     builds the container images without a base image
-  test       installs what is missing, then checks formatting, lints and dependencies and runs every test
-  bench      measures api, rotation, handshake, idle or herd beside a bare server
-  fleet      simulates Defenders that connect to a running Console";
+  onebox       builds and starts a Console and a Defender below ./onebox/ until Ctrl-C
+  images       builds the container images without a base image
+  test         installs what is missing, then checks formatting, lints and dependencies and runs every test
+  screenshots  writes a picture of every page to docs/images/
+  bench        measures api, rotation, handshake, idle or herd beside a bare server
+  fleet        simulates Defenders that connect to a running Console";

@@ -50,11 +50,12 @@ const STEPS: [(&str, Step); 7] = [
     }),
 ];
 
-/// The system tests need the programs `openssl` and `promtool`; cargo needs its two components.
+/// The system tests need the programs `openssl` and `promtool`, and a browser; cargo needs its two components.
 fn install_tools() -> Result<(), String> {
     install_components()?;
-    install_openssl()?;
-    unpack_promtool()
+    install_missing("openssl", "version", "openssl")?;
+    unpack_promtool()?;
+    crate::browser::install_tools()
 }
 
 fn install_components() -> Result<(), String> {
@@ -69,16 +70,17 @@ fn install_components() -> Result<(), String> {
     Ok(())
 }
 
-fn install_openssl() -> Result<(), String> {
-    if answers(&mut command("openssl", &["version"])) {
+/// Installs a package of Debian's unless its program is there.
+pub(crate) fn install_missing(program: &str, version: &str, package: &str) -> Result<(), String> {
+    if answers(&mut command(program, &[version])) {
         return Ok(());
     }
-    println!("installing openssl");
+    println!("installing {package}");
     if !nix::unistd::Uid::effective().is_root() {
-        return Err("openssl is missing: run `sudo apt-get install openssl`".to_owned());
+        return Err(format!("{program} is missing: run `sudo apt-get install {package}`"));
     }
     // The package lists may be there already; only when they do not know the package are they fetched.
-    install("openssl").or_else(|_| run(apt_get(&["update"])).and_then(|()| install("openssl")))
+    install(package).or_else(|_| run(apt_get(&["update"])).and_then(|()| install(package)))
 }
 
 /// Debian's package `prometheus` is unpacked, not installed: that would start its service. Needs no root.
@@ -130,18 +132,18 @@ fn check_dependencies() -> Result<(), String> {
     if findings.is_empty() { Ok(()) } else { Err(findings.join("\n")) }
 }
 
-fn command(program: &str, arguments: &[&str]) -> Command {
+pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(crate::root());
     command
 }
 
 /// Whether the program is there and does what it is asked.
-fn answers(command: &mut Command) -> bool {
+pub(crate) fn answers(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-fn run(mut command: Command) -> Result<(), String> {
+pub(crate) fn run(mut command: Command) -> Result<(), String> {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let shown = words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
     match command.status() {
@@ -157,5 +159,5 @@ const TEST_THREADS: &str = "8";
 const USAGE: &str = "\
 Usage: cargo xtask test
 
-Installs what is missing (as root, with apt-get: openssl; promtool is unpacked below target/), then checks
-dependencies, formatting and lints, builds, and runs every test and the documentation's checks. Stops at the first failure.";
+Installs what is missing (as root, with apt-get: openssl, chromium, npm; promtool and, from npm, axe-core go below
+target/), then checks dependencies, formatting and lints, builds, and runs every test and the documentation's checks. Stops at the first failure.";

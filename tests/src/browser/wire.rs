@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -12,8 +13,6 @@ use tokio::task::JoinSet;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-
-use crate::SOON;
 
 /// One connection to a Chromium.
 pub(super) struct Wire {
@@ -70,7 +69,8 @@ impl Wire {
         }
         let sent = self.sink.lock().await.send(Message::text(call.to_string())).await;
         sent.map_err(|error| error.to_string())?;
-        let answer = tokio::time::timeout(SOON, answer).await.map_err(|_| "no answer in time".to_owned())?;
+        let answer =
+            tokio::time::timeout(PATIENCE, answer).await.map_err(|_| "no answer in time".to_owned())?;
         let mut answer = answer.map_err(|_| "Chromium has ended".to_owned())?;
         match answer.get("error") {
             Some(error) => Err(error.to_string()),
@@ -100,3 +100,6 @@ async fn read(mut stream: SplitStream<WebSocketStream<TcpStream>>, heard: Arc<Mu
     // Whoever waits hears that nothing comes any more.
     heard.lock().expect("not poisoned").waiting.clear();
 }
+
+/// axe-core takes its time for a large page on a small machine.
+const PATIENCE: Duration = Duration::from_secs(90);

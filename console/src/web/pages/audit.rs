@@ -198,7 +198,7 @@ fn changes(old: &Value, new: &Value) -> Vec<Change> {
         old: value_of(&before, name),
         new: value_of(&after, name),
     };
-    names.into_iter().map(change).collect()
+    names.into_iter().map(change).filter(|change| change.old.is_some() || change.new.is_some()).collect()
 }
 
 fn value_of(fields: &[(&String, &Value)], name: &str) -> Option<String> {
