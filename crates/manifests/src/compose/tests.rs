@@ -12,6 +12,8 @@ fn a_onebox_shares_the_bundle_and_mounts_certificates_read_only() {
     for expected in ["install-bundle:/var/lib/twistlock/certificates:ro", "wss://twistlock-console:8084"] {
         assert!(text.contains(expected), "{expected} in {}", *text);
     }
+    let kept = include_str!("../../../../deploy/onebox/docker-compose.yaml");
+    assert_eq!(&**text, kept, "write it anew: console export compose --onebox");
     assert!(!text.contains("\nname:") && !text.contains("\nversion:"));
 }
 
