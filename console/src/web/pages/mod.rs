@@ -38,6 +38,7 @@ mod certificates;
 mod chart;
 mod defender;
 mod defenders;
+mod deploy;
 mod error;
 mod expiry;
 mod feed;
@@ -64,6 +65,7 @@ pub(super) fn router() -> Router<AppState> {
         .route("/audit", get(audit::page))
         .route("/api", get(api::page))
         .route("/certificates", get(certificates::page))
+        .route("/deploy", get(deploy::page))
         .route("/defenders", get(defenders::page))
         .route("/defenders/{id}", get(defender::page))
         .route("/login", get(login::page).post(login::sign_in))
