@@ -18,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::alerts::{Alerts, Sources};
+use crate::authority::AuthorityRotation;
 use crate::backup::{self, keeper::Keeper};
 use crate::channels::Channels;
 use crate::config::Config;
 use crate::door::Door;
-use crate::enroll::{self, Enrolment};
+use crate::enroll::{self, Enrolment, Lives};
 use crate::fleet::{EventKind, Fleet, Record};
 use crate::gateway::{Gateway, Timing};
 use crate::metrics::Metrics;
@@ -106,13 +107,20 @@ impl Opened {
             channels.defender.clone(),
             store.clone(),
             enrolled,
-            config.defender_certificate_life,
+            Lives { own: config.defender_certificate_life, return_within: config.defender_return_within },
         );
         back.spawn_critical("enrolment", flush.clone(), enrolment.clone().run(flush.clone()));
         keep_bundle(&enrolment, config.install_bundle_dir.as_deref()).await;
 
         let metrics = Metrics::new(now);
         let names = ExtraNames::new(store.clone(), Arc::clone(&channels.renewal));
+        let rotation = AuthorityRotation {
+            renewal: Arc::clone(&channels.renewal),
+            names: names.clone(),
+            enrolment: enrolment.clone(),
+            fleet: fleet.clone(),
+            store: store.clone(),
+        };
         let sources = Sources {
             fleet: fleet.clone(),
             https: channels.https.clone(),
@@ -128,7 +136,7 @@ impl Opened {
             access,
             backups: keeper.clone(),
             alerts: alerts.clone(),
-            ca_pem: channels.authority.ca_pem().into(),
+            authority: rotation.clone(),
             custom_dir: channels.custom_dir.clone(),
             defender: channels.defender.clone(),
             defender_port: sockets.defender.1.port(),
@@ -178,6 +186,7 @@ impl Opened {
         front.spawn("fleet samples", take_samples(fleet.clone(), shutdown.clone()));
         let (outcomes, outcomes_received) = mpsc::channel(OUTCOMES);
         channels.run(&back, &outcomes, &shutdown);
+        back.spawn_critical("authority rotation", shutdown.clone(), rotation.run(shutdown.clone()));
         back.spawn_critical("certificate renewal", shutdown.clone(), names.run(shutdown.clone()));
         back.spawn(
             "certificate events",

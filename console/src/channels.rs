@@ -119,7 +119,7 @@ impl Renewal {
         for (channel, fallback) in &self.fallbacks {
             let material = self.authority.server_material(*channel, &names, now)?;
             fallback.send_if_modified(|current| {
-                let is_new = current.leaf().sha256 != material.leaf().sha256;
+                let is_new = current.fingerprint() != material.fingerprint();
                 if is_new {
                     *current = Arc::new(material);
                 }

@@ -171,6 +171,10 @@ pub struct Serve {
     /// How long a certificate that a Defender asks for lives, 1h to 730d; it is renewed at half of it [default: 30d]
     #[arg(long, env = "CONSOLE_DEFENDER_CERTIFICATE_LIFE", value_name = "DURATION", global = true, help_heading = DEFENDERS)]
     pub defender_certificate_life: Option<String>,
+    /// How long after the end of its certificate a Defender comes back by itself; later an administrator approves it
+    /// [default: 30d]
+    #[arg(long, env = "CONSOLE_DEFENDER_RETURN_WITHIN", value_name = "DURATION", global = true, help_heading = DEFENDERS)]
+    pub defender_return_within: Option<String>,
     /// Directory that a current install bundle is kept in, for a Defender on this host [default: off]
     #[arg(long, env = "CONSOLE_INSTALL_BUNDLE_DIR", value_name = "DIR", global = true, help_heading = DEFENDERS)]
     pub install_bundle_dir: Option<OsString>,

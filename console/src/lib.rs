@@ -20,6 +20,7 @@
 pub mod access;
 pub mod alerts;
 pub mod app;
+pub mod authority;
 pub mod backup;
 pub mod channels;
 pub mod cli;

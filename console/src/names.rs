@@ -109,7 +109,11 @@ impl ExtraNames {
         }
     }
 
-    async fn look(&self) -> Result<(), NamesError> {
+    /// Issues certificates anew where names, authority or the rest of their life ask for it.
+    ///
+    /// # Errors
+    /// [`NamesError`].
+    pub async fn look(&self) -> Result<(), NamesError> {
         let _turn = self.0.turn.lock().await;
         let names = self.list().await?;
         self.issue(names).await

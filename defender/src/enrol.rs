@@ -100,10 +100,12 @@ impl Renewing {
     /// Renews when it is time, until the session ends.
     async fn run(mut self) -> Infallible {
         // The first attempt was made before the session.
+        let mut is_told = false;
         let mut retry = (self.basis == Basis::Registration).then(|| Instant::now() + self.pause());
         loop {
             let due = self.own.subscribe().borrow().as_ref().map(|kept| kept.renew_at);
-            let due = due.into_iter().chain(retry).max();
+            // The Console has its reasons to have it renewed before it is time.
+            let due = if is_told { retry } else { due.into_iter().chain(retry).max() };
             tokio::select! {
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 word = self.words.recv() => match word {
@@ -111,6 +113,7 @@ impl Renewing {
                         if !self.follow(told).await {
                             continue;
                         }
+                        is_told = true;
                     }
                     // Nobody has asked, or the answer came too late.
                     Some(Word::Certificate(_)) => continue,
@@ -125,6 +128,8 @@ impl Renewing {
                     "The Console has not renewed the certificate: the present one goes on"
                 );
                 retry = Some(Instant::now() + pause);
+            } else {
+                (is_told, retry) = (false, None);
             }
         }
     }

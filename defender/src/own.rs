@@ -14,7 +14,7 @@ use certs::{CertError, Channel, KeyRequest, Material, RawMaterial};
 use serde::Serialize;
 use thiserror::Error;
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -26,6 +26,8 @@ use crate::bundle::Files;
 pub struct OwnCertificate {
     path: Arc<Path>,
     current: watch::Sender<Option<Kept>>,
+    /// Held while the file changes.
+    turn: Arc<Mutex<()>>,
     /// A random share, 0 to 1.
     share: fn() -> f64,
 }
@@ -88,7 +90,7 @@ impl OwnCertificate {
             let due = due_after(&material, Some(now), share());
             Kept { material: Arc::new(material), renew_at: Instant::now() + due }
         });
-        Self { path: path.into(), current: watch::Sender::new(kept), share }
+        Self { path: path.into(), current: watch::Sender::new(kept), turn: Arc::default(), share }
     }
 
     /// The newest one, and those to come.
@@ -108,7 +110,9 @@ impl OwnCertificate {
     /// # Errors
     /// [`KeepError`]; what was kept before stays.
     pub async fn keep(&self, request: &KeyRequest, chain: String, ca: String) -> Result<(), KeepError> {
-        self.write(ca, chain, request.key_pem.clone()).await
+        let files = Files { ca, cert: chain, key: request.key_pem.clone() };
+        let renew_in = |material: &Material, share| Some(due_after(material, None, share));
+        self.change(move |_| Some(files), renew_in).await
     }
 
     /// Trusts other CAs from now on.
@@ -116,33 +120,36 @@ impl OwnCertificate {
     /// # Errors
     /// [`KeepError`]; those of before stay trusted.
     pub async fn trust(&self, ca: String) -> Result<(), KeepError> {
-        let fault = |source| KeepError::Write { path: self.path.to_path_buf(), source };
-        let Some(files) = read_files(&self.path).map_err(|text| fault(io::Error::other(text)))? else {
-            return Ok(());
-        };
-        let renew_at = self.current.borrow().as_ref().map(|kept| kept.renew_at);
-        self.write(ca, files.cert, files.key).await?;
-        self.current.send_if_modified(|kept| {
-            if let (Some(kept), Some(renew_at)) = (kept, renew_at) {
-                kept.renew_at = renew_at;
-            }
-            false
-        });
-        Ok(())
+        self.change(move |kept| kept.map(|kept| Files { ca, ..kept }), |_, _| None).await
     }
 
-    async fn write(&self, ca: String, cert: String, key: Zeroizing<String>) -> Result<(), KeepError> {
-        let written = Written { ca: &ca, cert: &cert, key: &key };
-        let json = Zeroizing::new(serde_json::to_vec_pretty(&written).unwrap_or_default());
-        let files = Files { ca, cert, key };
-        let material = parse(&self.path, files).map_err(KeepError::Certificates)?;
-        let path = self.path.to_path_buf();
-        let writing = tokio::task::spawn_blocking(move || atomic::write(&path, &json, Durability::PowerLoss));
-        let done = writing.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()));
-        done.map_err(|source| KeepError::Write { path: self.path.to_path_buf(), source })?;
-        let renew_at = Instant::now() + due_after(&material, None, self.share());
-        self.current.send_replace(Some(Kept { material: Arc::new(material), renew_at }));
-        Ok(())
+    /// Replaces the file by what `make` makes of it. Two sessions may do so at a time, while one takes over from the
+    /// other: whoever has the turn goes through with it, also when nobody waits for it any more.
+    async fn change(
+        &self,
+        make: impl FnOnce(Option<Files>) -> Option<Files> + Send + 'static,
+        renew_in: fn(&Material, f64) -> Option<Duration>,
+    ) -> Result<(), KeepError> {
+        let (path, current, share) = (Arc::clone(&self.path), self.current.clone(), self.share());
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let changing = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let fault = |source| KeepError::Write { path: path.to_path_buf(), source };
+            let Some(files) = make(read_files(&path).unwrap_or_default()) else { return Ok(()) };
+            let written = Written { ca: &files.ca, cert: &files.cert, key: &files.key };
+            let json =
+                Zeroizing::new(serde_json::to_vec_pretty(&written).map_err(|error| fault(error.into()))?);
+            let material = parse(&path, files).map_err(KeepError::Certificates)?;
+            atomic::write(&path, &json, Durability::PowerLoss).map_err(fault)?;
+            let before = current.borrow().as_ref().map(|kept| kept.renew_at);
+            let renew_at = renew_in(&material, share).map(|due| Instant::now() + due).or(before);
+            let renew_at = renew_at.unwrap_or_else(Instant::now);
+            current.send_replace(Some(Kept { material: Arc::new(material), renew_at }));
+            Ok(())
+        });
+        let interrupted =
+            |_| KeepError::Write { path: self.path.to_path_buf(), source: io::ErrorKind::Interrupted.into() };
+        changing.await.map_err(interrupted)?
     }
 }
 

@@ -7,6 +7,7 @@
 //! manners.rs        copies, renames, links, exchanged directories
 //! under_load.rs     fifty rotations under a connect loop
 //! sessions.rs       hello, reports, heartbeats, close codes (contract section 4)
+//! authority.rs     the Console's own CA is rotated; Defenders come back
 //! enrolment.rs      registrations, own certificates, renewal
 //! limits.rs         TLS versions, sizes, time-outs, floods
 //! reconnect.rs      what a Defender does when its Console or its connection goes
@@ -22,6 +23,7 @@
 //! ```
 
 mod api;
+mod authority;
 mod backup;
 mod bad_input;
 mod browser;

@@ -50,6 +50,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// How long a certificate that a Defender asks for lives.
     pub defender_certificate_life: Duration,
+    /// How long after the end of its certificate a Defender comes back by itself.
+    pub defender_return_within: Duration,
     /// Directory that a current install bundle is kept in.
     pub install_bundle_dir: Option<PathBuf>,
     /// The least important lines that are logged.
@@ -135,6 +137,11 @@ impl Config {
             defender_certificate_life: read
                 .text("--defender-certificate-life", given.defender_certificate_life, certificate_life)
                 .unwrap_or(CERTIFICATE_LIFE),
+            defender_return_within: read
+                .text("--defender-return-within", given.defender_return_within, |text| {
+                    duration::parse(text).map_err(|e| e.to_string())
+                })
+                .unwrap_or(RETURN_WITHIN),
             install_bundle_dir: read.path("--install-bundle-dir", given.install_bundle_dir),
             log_level: read.text("--log-level", given.log_level, one_of).unwrap_or(LogLevel::Debug),
             log_format: read.text("--log-format", given.log_format, one_of).unwrap_or(LogFormat::Text),
@@ -274,6 +281,7 @@ const POLL: Duration = Duration::from_secs(10);
 const ROTATION_GRACE: Duration = Duration::from_secs(60);
 const HEARTBEAT: Duration = Duration::from_secs(30);
 const CERTIFICATE_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const RETURN_WITHIN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const DEFAULT_SANS: &[&str] = &[
     "localhost",
     "127.0.0.1",

@@ -38,7 +38,7 @@ pub(super) fn encode(ca: &str, issued: &ClientBundle) -> Result<Zeroizing<String
 /// [`EnrolError`]; what is there stays.
 pub async fn keep_bundle(enrolment: &Enrolment, dir: &Path) -> Result<(), EnrolError> {
     let ca = enrolment.inner.authority.ca_pem();
-    if enrolment.check_own_authority().is_err() || is_current(dir, ca) {
+    if enrolment.check_own_authority().is_err() || is_current(dir, &ca) {
         return Ok(());
     }
     let order = BundleOrder { life: KEPT_LIFE, max_uses: None };

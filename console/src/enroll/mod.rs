@@ -4,6 +4,8 @@
 //! mod.rs      issues, and keeps what it issued
 //! state.rs    who may speak for which Defender, who may have a certificate; pure
 //! bundle.rs   the form of an install bundle; the one that is kept for a Defender of the same host
+//! returns.rs  Defenders that wait for an administrator to come back
+//! known.rs    what is in memory, and what of it is not on disk yet
 //! pace.rs     how many certificates a second
 //! ```
 //!
@@ -11,15 +13,17 @@
 //! certificates of its `defender-ca.pem` are accepted (contract section 2).
 
 mod bundle;
+mod known;
 mod pace;
+mod returns;
 mod state;
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use certs::{Authority, Holder, IssueError, Source, Subscriber};
+use protocol::message::Hello;
 use rustls::ServerConfig;
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -31,12 +35,13 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use bundle::keep_bundle;
-pub use state::{Credential, Enrolled, Mark, Own, Refused, Registration, State, Use};
+pub use returns::Return;
+pub use state::{Credential, Enrolled, Mark, Own, Refused, Registration, Rules, State, Use};
 
 use crate::store::audits::{Action, Actor, Deed};
 use crate::store::enrolment::EnrolmentRows;
 use crate::store::{Store, StoreError};
-use pace::Pace;
+use known::Known;
 
 /// Issues certificates to Defenders. Clones share it.
 #[derive(Debug, Clone)]
@@ -49,19 +54,18 @@ struct Inner {
     authority: Arc<Authority>,
     defender: Subscriber<ServerConfig>,
     store: Store,
-    /// Life of a certificate that a Defender asks for.
-    life: Duration,
+    lives: Lives,
     state: Mutex<Known>,
     changed: Notify,
 }
 
-#[derive(Debug)]
-struct Known {
-    state: State,
-    pace: Pace,
-    /// What is not on disk yet.
-    dirty: HashSet<Uuid>,
-    uses: Vec<(Uuid, Uuid, Use)>,
+/// How long certificates are good for.
+#[derive(Debug, Clone, Copy)]
+pub struct Lives {
+    /// Of a certificate that a Defender asks for.
+    pub own: Duration,
+    /// After the end of its certificate, while a Defender comes back without being asked about.
+    pub return_within: Duration,
 }
 
 /// What an install bundle is to be good for.
@@ -115,19 +119,17 @@ impl Default for BundleOrder {
 }
 
 impl Enrolment {
-    /// Issues from `authority` while `defender` runs on its material; `state` is what `store` has. Certificates that
-    /// Defenders ask for live for `life`. Run [`Enrolment::run`].
+    /// Issues from `authority` while `defender` runs on its material; `state` is what `store` has. Run [`Enrolment::run`].
     #[must_use]
     pub fn new(
         authority: Arc<Authority>,
         defender: Subscriber<ServerConfig>,
         store: Store,
         state: State,
-        life: Duration,
+        lives: Lives,
     ) -> Self {
-        let pace = Pace::new(Instant::now());
-        let state = Mutex::new(Known { state, pace, dirty: HashSet::new(), uses: Vec::new() });
-        Self { inner: Arc::new(Inner { authority, defender, store, life, state, changed: Notify::new() }) }
+        let state = Mutex::new(Known::new(state, Instant::now()));
+        Self { inner: Arc::new(Inner { authority, defender, store, lives, state, changed: Notify::new() }) }
     }
 
     /// A new install bundle, base64 of a JSON object of the three files, in the name of `actor` and for `object`. It
@@ -150,7 +152,7 @@ impl Enrolment {
         let (actor, action, object) = (actor.clone(), Action::BundleIssued, object.to_owned());
         let deed = Deed { actor, action, object, old: Value::Null, new };
         self.inner.store.record(&deed, registration.created_at).await?;
-        bundle::encode(self.inner.authority.ca_pem(), &issued)
+        bundle::encode(&self.inner.authority.ca_pem(), &issued)
     }
 
     /// A new registration, kept, with its certificate.
@@ -186,7 +188,30 @@ impl Enrolment {
     /// Every CA that Defenders are to trust, PEM.
     #[must_use]
     pub fn ca_pem(&self) -> String {
-        self.inner.authority.ca_pem().to_owned()
+        self.inner.authority.ca_pem()
+    }
+
+    /// SHA-256 of each CA that Defenders are to trust, sorted, and the subject of the one that signs.
+    #[must_use]
+    pub fn authorities(&self) -> (Vec<String>, String) {
+        let trusted = self.inner.authority.trusted();
+        let signer =
+            trusted.iter().find(|ca| ca.signs).map(|ca| ca.facts.subject.clone()).unwrap_or_default();
+        let mut digests: Vec<_> = trusted.into_iter().map(|ca| ca.facts.sha256).collect();
+        digests.sort();
+        (digests, signer)
+    }
+
+    /// What is known of a Defender's own certificates.
+    #[must_use]
+    pub fn enrolled(&self, id: Uuid) -> Option<Enrolled> {
+        self.known().state.enrolled.get(&id).cloned()
+    }
+
+    fn rules(&self) -> Rules {
+        let issuers = self.inner.authority.trusted().into_iter().map(|ca| ca.facts.subject).collect();
+        let return_within = self.inner.lives.return_within.try_into().unwrap_or(time::Duration::MAX);
+        Rules { issuers, return_within }
     }
 
     /// Every registration that is known, in no order.
@@ -219,14 +244,28 @@ impl Enrolment {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn admit(&self, credential: &Credential, source: Source, id: Uuid) -> Result<(), Refused> {
+    pub fn admit(
+        &self,
+        credential: &Credential,
+        source: Source,
+        hello: &Hello,
+        address: IpAddr,
+    ) -> Result<(), Refused> {
+        let id = hello.defender.id;
         match (source, credential.mark) {
             (Source::Custom, Mark::Own(holder)) if holder != id => Err(Refused::Another),
             (Source::Custom, _) => Ok(()),
             (Source::SelfSigned, _) => {
-                let mut known = self.known();
-                known.state.admit(credential, id, OffsetDateTime::now_utc())?;
-                if known.state.see(credential, id) {
+                let (rules, mut known) = (self.rules(), self.known());
+                let now = OffsetDateTime::now_utc();
+                if let Err(refused) = known.state.admit(credential, id, &rules, now) {
+                    drop(known);
+                    self.note_return(id, address, refused);
+                    return Err(refused);
+                }
+                known.returns.remove(&id);
+                let authorities = hello.authorities.get(..MOST_AUTHORITIES).unwrap_or(&hello.authorities);
+                if known.state.see(credential, id, authorities) {
                     known.dirty.insert(id);
                     self.inner.changed.notify_one();
                 }
@@ -250,19 +289,19 @@ impl Enrolment {
         self.check_own_authority()?;
         let now = OffsetDateTime::now_utc();
         let counted = {
-            let mut known = self.known();
+            let (rules, mut known) = (self.rules(), self.known());
             if !known.pace.take(Instant::now()) {
                 return Err(EnrolError::Busy);
             }
-            known.note_enrolment(credential, id, address, now)?
+            known.note_enrolment(credential, id, address, &rules, now)?
         };
         self.inner.changed.notify_one();
         if let Some(one) = counted {
             let rows = EnrolmentRows { enrolled: Vec::new(), uses: vec![one] };
             self.inner.store.write_enrolment(&rows).await?;
         }
-        let chain = self.inner.authority.sign_request(csr, &id.to_string(), self.inner.life, now)?;
-        Ok((chain, self.inner.authority.ca_pem().to_owned()))
+        let chain = self.inner.authority.sign_request(csr, &id.to_string(), self.inner.lives.own, now)?;
+        Ok((chain, self.inner.authority.ca_pem()))
     }
 
     /// Keeps on disk what has changed, until `shutdown`, then once more.
@@ -314,41 +353,11 @@ impl Enrolment {
     }
 }
 
-impl Known {
-    /// The use to be on disk before the certificate is issued, if there is one.
-    fn note_enrolment(
-        &mut self,
-        credential: &Credential,
-        id: Uuid,
-        address: IpAddr,
-        now: OffsetDateTime,
-    ) -> Result<Option<(Uuid, Uuid, Use)>, Refused> {
-        let is_first_use = self.state.enrol(credential, id, address, now)?;
-        if !matches!(credential.mark, Mark::Own(_)) {
-            self.dirty.insert(id);
-        }
-        let Mark::Registration(of) = credential.mark else { return Ok(None) };
-        if !is_first_use {
-            return Ok(None);
-        }
-        let one = (of, id, Use { at: now, address });
-        let is_counted = self.state.registrations.get(&of).is_some_and(|one| one.max_uses.is_some());
-        if is_counted {
-            return Ok(Some(one));
-        }
-        self.uses.push(one);
-        Ok(None)
-    }
-
-    fn take_rows(&mut self) -> EnrolmentRows {
-        let dirty = std::mem::take(&mut self.dirty);
-        let enrolled = dirty.into_iter().filter_map(|id| Some((id, self.state.enrolled.get(&id)?.clone())));
-        EnrolmentRows { enrolled: enrolled.collect(), uses: std::mem::take(&mut self.uses) }
-    }
-}
-
 /// A bundle for one host is used soon.
 const BUNDLE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// More authorities than any Console has at a time.
+const MOST_AUTHORITIES: usize = 8;
 
 /// How long changes are gathered.
 const PACE: Duration = Duration::from_millis(500);

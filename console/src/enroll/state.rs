@@ -18,6 +18,19 @@ pub struct Credential {
     pub not_before: OffsetDateTime,
     /// When it expires.
     pub not_after: OffsetDateTime,
+    /// Subject of the CA that issued it.
+    pub issuer: String,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
+/// What the rules need to know beside certificates.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Subjects of the CAs that are trusted now.
+    pub issuers: Vec<String>,
+    /// How long after its certificate's end a Defender comes back without being asked about.
+    pub return_within: Duration,
 }
 
 /// Whom a client certificate is for.
@@ -70,6 +83,12 @@ pub struct Enrolled {
     pub registration: Option<Uuid>,
     /// The newest one that was seen in use.
     pub own: Option<Own>,
+    /// Subject of the CA that issued it.
+    pub issuer: Option<String>,
+    /// SHA-256 of each CA that it said to trust.
+    pub authorities: Vec<String>,
+    /// Until when an administrator lets it come back with whatever it has.
+    pub approved_until: Option<OffsetDateTime>,
 }
 
 /// Validity of an own certificate.
@@ -90,6 +109,14 @@ pub enum Refused {
     /// The Defender has one of its own, and this is a registration.
     #[error("this Defender has a certificate of its own, and the install bundle no longer speaks for it")]
     HasItsOwn,
+    /// It was away for too long: an administrator is to approve.
+    #[error(
+        "the certificate has expired too long ago: an administrator must approve the return of this Defender"
+    )]
+    NeedsApproval,
+    /// The registration is of a retired CA, and the Console does not know it.
+    #[error("the registration in the install bundle is of a retired authority")]
+    Retired,
     /// The registration was revoked.
     #[error("the registration in the install bundle was revoked")]
     Revoked,
@@ -101,13 +128,22 @@ pub enum Refused {
     UsedUp,
 }
 
+impl Enrolled {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new(at: OffsetDateTime, registration: Option<Uuid>) -> Self {
+        Self { at, registration, own: None, issuer: None, authorities: Vec::new(), approved_until: None }
+    }
+}
+
 impl Refused {
     /// The code that the connection is closed with.
     #[must_use]
     pub fn close(self) -> Close {
         match self {
             Self::Another | Self::HasItsOwn | Self::Superseded => Close::IdentityMismatch,
-            Self::Revoked | Self::UsedUp => Close::RegistrationRefused,
+            Self::NeedsApproval => Close::ApprovalNeeded,
+            Self::Retired | Self::Revoked | Self::UsedUp => Close::RegistrationRefused,
         }
     }
 }
@@ -126,20 +162,37 @@ impl State {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn admit(&self, credential: &Credential, id: Uuid, now: OffsetDateTime) -> Result<(), Refused> {
+    pub fn admit(
+        &self,
+        credential: &Credential,
+        id: Uuid,
+        rules: &Rules,
+        now: OffsetDateTime,
+    ) -> Result<(), Refused> {
         let known = self.enrolled.get(&id);
         let own = known.and_then(|known| known.own);
+        let is_approved = known.and_then(|known| known.approved_until).is_some_and(|until| now < until);
         let registration = match credential.mark {
             Mark::Own(holder) if holder != id => return Err(Refused::Another),
+            Mark::Own(_) if is_approved => return Ok(()),
             Mark::Own(_) if own.is_some_and(|own| credential.not_before < own.since) => {
                 return Err(Refused::Superseded);
+            }
+            Mark::Own(_) if now - credential.not_after > rules.return_within => {
+                return Err(Refused::NeedsApproval);
             }
             Mark::Own(_) => return Ok(()),
             Mark::Nobody => None,
             Mark::Registration(registration) => Some(registration),
         };
-        if known.is_some_and(|known| known.own.is_some() && now - known.at >= SETTLING) {
+        let is_settled = known.is_some_and(|known| known.own.is_some() && now - known.at >= SETTLING);
+        if is_settled && !is_approved {
             return Err(Refused::HasItsOwn);
+        }
+        if !rules.issuers.contains(&credential.issuer) {
+            // A key that was retired may be in wrong hands: only what is known to have been signed with it counts.
+            let known = registration.and_then(|id| self.registrations.get(&id));
+            known.filter(|known| known.sha256 == credential.sha256).ok_or(Refused::Retired)?;
         }
         registration.map_or(Ok(()), |registration| self.may_enrol(registration, id))
     }
@@ -155,20 +208,26 @@ impl State {
         if is_full && !registration.uses.contains_key(&id) { Err(Refused::UsedUp) } else { Ok(()) }
     }
 
-    /// Notes that `id` uses `credential`, which was admitted. Whether that is news.
-    pub fn see(&mut self, credential: &Credential, id: Uuid) -> bool {
+    /// Notes that `id`, which trusts `authorities`, uses `credential`, which was admitted. Whether that is news.
+    pub fn see(&mut self, credential: &Credential, id: Uuid, authorities: &[String]) -> bool {
         if !matches!(credential.mark, Mark::Own(_)) {
             return false;
         }
         let own = Own { since: credential.not_before, until: credential.not_after };
         // One that a restored database has forgotten: how it enrolled is not known.
-        let unknown = Enrolled { at: OffsetDateTime::UNIX_EPOCH, registration: None, own: None };
-        let enrolled = self.enrolled.entry(id).or_insert(unknown);
-        let is_news = enrolled.own.is_none_or(|known| known.since < own.since);
-        if is_news {
-            enrolled.own = Some(own);
+        let enrolled =
+            self.enrolled.entry(id).or_insert_with(|| Enrolled::new(OffsetDateTime::UNIX_EPOCH, None));
+        let is_newer = enrolled.own.is_none_or(|known| known.since < own.since);
+        if is_newer {
+            (enrolled.own, enrolled.approved_until) = (Some(own), None);
         }
-        is_news
+        let is_other =
+            enrolled.issuer.as_ref() != Some(&credential.issuer) || enrolled.authorities != authorities;
+        if is_other {
+            enrolled.issuer = Some(credential.issuer.clone());
+            enrolled.authorities = authorities.to_vec();
+        }
+        is_newer || is_other
     }
 
     /// Notes that `id` gets a certificate on the strength of `credential`. Whether that is the first use of a
@@ -181,15 +240,16 @@ impl State {
         credential: &Credential,
         id: Uuid,
         address: IpAddr,
+        rules: &Rules,
         now: OffsetDateTime,
     ) -> Result<bool, Refused> {
-        self.admit(credential, id, now)?;
+        self.admit(credential, id, rules, now)?;
         let registration = match credential.mark {
             Mark::Own(_) => return Ok(false),
             Mark::Nobody => None,
             Mark::Registration(registration) => Some(registration),
         };
-        let enrolled = self.enrolled.entry(id).or_insert(Enrolled { at: now, registration, own: None });
+        let enrolled = self.enrolled.entry(id).or_insert_with(|| Enrolled::new(now, registration));
         if enrolled.own.is_none() {
             (enrolled.at, enrolled.registration) = (now, registration);
         }

@@ -38,6 +38,11 @@ pub enum EventKind {
     AlertRaised(AlertFacts),
     /// The condition of an alert is over.
     AlertResolved(AlertFacts),
+    /// The rotation of the Console's own CA took a step.
+    AuthorityRotated {
+        /// `settled`, `trust` or `sign`.
+        stage: &'static str,
+    },
     /// A new set of certificates was refused; what runs goes on.
     CertificatesRefused {
         /// `console-https` or `console-defender`.
@@ -103,6 +108,7 @@ impl FleetEvent {
         match self.kind {
             EventKind::AlertRaised(_) => "alert.raised",
             EventKind::AlertResolved(_) => "alert.resolved",
+            EventKind::AuthorityRotated { .. } => "authority.rotated",
             EventKind::CertificatesRefused { .. } => "certificates.refused",
             EventKind::CertificatesRotated { .. } => "certificates.rotated",
             EventKind::DefenderConnected(_) => "defender.connected",

@@ -148,7 +148,7 @@ impl super::Inner {
             heartbeat_seconds: self.heartbeat.as_secs() + u64::from(self.heartbeat.subsec_nanos() > 0),
             last_seq: arrival.session.stored(),
         });
-        let renewal = Renewal::new(credential, source, address.ip(), !hello.authorities.is_empty());
+        let renewal = Renewal::new(credential, source, address.ip(), hello.authorities, &self.enrolment);
         Ok(Box::new(Session::new(socket, arrival, welcome, renewal, generation, self.tls.clone())))
     }
 
@@ -168,7 +168,7 @@ impl super::Inner {
             return Err(Close::Decommissioned.into());
         }
         self.enrolment
-            .admit(credential, source, id)
+            .admit(credential, source, hello, address.ip())
             .map_err(|refused| Verdict { close: refused.close(), cause: refused.to_string() })?;
         Ok(self.fleet.arrive(hello, address.ip(), OffsetDateTime::now_utc())?)
     }
@@ -192,6 +192,7 @@ impl Refusal {
         match self {
             Self::Closed(Close::Decommissioned) => Handshake::Decommissioned,
             Self::Closed(Close::IdentityMismatch) => Handshake::IdentityMismatch,
+            Self::Closed(Close::ApprovalNeeded) => Handshake::IdentityMismatch,
             Self::Closed(Close::RegistrationRefused) => Handshake::Registration,
             Self::Closed(Close::TooOld) => Handshake::TooOld,
             Self::Closed(_) | Self::Hello(_) | Self::WebSocket(_) => Handshake::Malformed,

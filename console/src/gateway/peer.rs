@@ -3,6 +3,7 @@
 //! The Console's own authority puts the identity into the leaf as the URI name `urn:uuid:…`, and the name of a
 //! registration as `urn:garrison:registration:…`. A custom certificate may be shared by many Defenders and carry none.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use certs::{IDENTITY_URN, REGISTRATION_URN};
 use rustls_pki_types::CertificateDer;
 use uuid::Uuid;
@@ -21,6 +22,8 @@ pub(super) fn credential(chain: &[CertificateDer<'_>]) -> Option<Credential> {
         mark: mark(&leaf).unwrap_or(Mark::Nobody),
         not_before: validity.not_before.to_datetime(),
         not_after: validity.not_after.to_datetime(),
+        issuer: leaf.issuer().to_string(),
+        sha256: digest(&SHA256, chain.first()?).as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
     })
 }
 

@@ -17,15 +17,45 @@ pub(super) struct Renewal {
     address: IpAddr,
     /// When to call for a renewal next; `None`: never.
     call_at: Option<OffsetDateTime>,
+    /// What to say first: whether to renew, beside which authorities to trust.
+    first: Option<bool>,
+    /// Whether all that the connection is good for is a new certificate.
+    is_limbo: bool,
 }
 
 impl Renewal {
-    /// For a connection secured from `source`. `listens`: the Defender understands the call.
-    pub(super) fn new(credential: Credential, source: Source, address: IpAddr, listens: bool) -> Self {
-        let is_ours = listens && source == Source::SelfSigned && matches!(credential.mark, Mark::Own(_));
+    /// For a connection secured from `source`. A Defender that names the authorities that it trusts understands the
+    /// calls.
+    pub(super) fn new(
+        credential: Credential,
+        source: Source,
+        address: IpAddr,
+        mut trusts: Vec<String>,
+        enrolment: &Enrolment,
+    ) -> Self {
+        let is_own = source == Source::SelfSigned && matches!(credential.mark, Mark::Own(_));
+        let is_ours = is_own && !trusts.is_empty();
+        let is_limbo = is_own && credential.not_after < OffsetDateTime::now_utc();
+        let (authorities, signer) = enrolment.authorities();
+        trusts.sort();
+        let renew = is_limbo || credential.issuer != signer;
+        let first = (is_ours && (renew || trusts != authorities)).then_some(renew);
         let life = credential.not_after - credential.not_before;
         let call_at = is_ours.then(|| credential.not_before + life * CALL_AT);
-        Self { credential, address, call_at }
+        Self { credential, address, call_at, first, is_limbo }
+    }
+
+    /// Whether reports are not taken yet: the Defender sends them again once it has a certificate.
+    pub(super) fn is_limbo(&self) -> bool {
+        self.is_limbo
+    }
+
+    /// What to say right after `welcome`; of `connected` Defenders many may be told the same at a time.
+    pub(super) fn first(&mut self, enrolment: &Enrolment, connected: usize) -> Option<Authorities> {
+        let renew = self.first.take()?;
+        let spread = u64::try_from(connected / RENEWALS_PER_SECOND).unwrap_or(u64::MAX);
+        let spread_seconds = if self.is_limbo { 0 } else { spread };
+        Some(Authorities { ca: enrolment.ca_pem(), renew, spread_seconds })
     }
 
     /// What a request is answered with.
@@ -55,6 +85,9 @@ impl Renewal {
         Some(Authorities { ca: enrolment.ca_pem(), renew: true, spread_seconds: 0 })
     }
 }
+
+/// A fleet that is to renew at once is spread so that about this many come.
+const RENEWALS_PER_SECOND: usize = 50;
 
 /// The share of a certificate's life after which a Defender that has not renewed is called to.
 const CALL_AT: f64 = 0.6;

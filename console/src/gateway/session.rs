@@ -145,7 +145,11 @@ impl Session {
         if let Some(older) = self.superseded.take() {
             older.order(Order::Close(Close::Replaced));
         }
-        sent
+        sent?;
+        match self.renewal.first(&gateway.enrolment, gateway.fleet.connected()) {
+            Some(first) => self.send(gateway, &ToDefender::Authorities(first)).await,
+            None => Ok(()),
+        }
     }
 
     async fn hear(&mut self, gateway: &Inner, message: Option<Result<Message, WsError>>) -> Result<(), End> {
@@ -177,6 +181,9 @@ impl Session {
     }
 
     async fn report(&mut self, gateway: &Inner, report: Report) -> Result<(), End> {
+        if self.renewal.is_limbo() {
+            return Ok(());
+        }
         let kind_is_sound =
             (1..=MAX_KIND_BYTES).contains(&report.kind.len()) && !report.kind.chars().any(char::is_control);
         if !kind_is_sound || report.seq > MAX_SEQ || report.seq > self.received.saturating_add(MAX_GAP) {

@@ -41,7 +41,8 @@ impl Store {
                 registration.uses.insert(by, use_);
             }
         }
-        let enrolments = "SELECT defender, enrolled_at, registration, own_since, own_until FROM enrolments";
+        let enrolments = "SELECT defender, enrolled_at, registration, own_since, own_until, issuer, authorities, \
+            approved_until FROM enrolments";
         for row in sqlx::query(enrolments).fetch_all(self.pool()).await.map_err(fault())? {
             let (id, enrolled) = enrolled(&row).map_err(fault())?;
             state.enrolled.insert(id, enrolled);
@@ -128,15 +129,20 @@ impl Store {
 
 async fn put_enrolled(write: &mut Write, id: Uuid, enrolled: &Enrolled) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO enrolments (defender, enrolled_at, registration, own_since, own_until) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (defender) DO UPDATE SET enrolled_at = excluded.enrolled_at, registration = excluded.registration, \
-         own_since = excluded.own_since, own_until = excluded.own_until",
+        "INSERT INTO enrolments (defender, enrolled_at, registration, own_since, own_until, issuer, authorities, \
+         approved_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (defender) DO UPDATE SET \
+         enrolled_at = excluded.enrolled_at, registration = excluded.registration, own_since = excluded.own_since, \
+         own_until = excluded.own_until, issuer = excluded.issuer, authorities = excluded.authorities, \
+         approved_until = excluded.approved_until",
     )
     .bind(id.to_string())
     .bind(milliseconds(enrolled.at))
     .bind(enrolled.registration.map(|id| id.to_string()))
     .bind(enrolled.own.map(|own| milliseconds(own.since)))
     .bind(enrolled.own.map(|own| milliseconds(own.until)))
+    .bind(enrolled.issuer.as_deref())
+    .bind((!enrolled.authorities.is_empty()).then(|| enrolled.authorities.join(",")))
+    .bind(enrolled.approved_until.map(milliseconds))
     .execute(write.connection())
     .await
     .map(|_| ())
@@ -175,7 +181,12 @@ fn enrolled(row: &AnyRow) -> Result<(Uuid, Enrolled), sqlx::Error> {
     let own = since
         .zip(until)
         .map(|(since, until)| Own { since: from_milliseconds(since), until: from_milliseconds(until) });
+    let authorities: Option<String> = row.try_get("authorities")?;
+    let approved: Option<i64> = row.try_get("approved_until")?;
     let enrolled = Enrolled {
+        issuer: row.try_get("issuer")?,
+        authorities: authorities.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect(),
+        approved_until: approved.map(from_milliseconds),
         at: from_milliseconds(row.try_get("enrolled_at")?),
         registration: registration.map(|text| uuid(&text)).transpose()?,
         own,

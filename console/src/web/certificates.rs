@@ -138,7 +138,7 @@ impl Certificate {
     responses((status = 200, description = "One certificate", body = String,
         content_type = "application/x-pem-file")))]
 pub(super) async fn ca(State(state): State<AppState>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/x-pem-file")], state.ca_pem.to_string())
+    ([(CONTENT_TYPE, "application/x-pem-file")], state.enrolment.ca_pem())
 }
 
 fn certificate(channel: Channel, subscriber: &Subscriber<ServerConfig>) -> Certificate {

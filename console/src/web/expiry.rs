@@ -199,7 +199,7 @@ pub(super) fn of_channel(subscriber: &Subscriber<ServerConfig>) -> Vec<(&'static
 
 /// The Console's own CA.
 pub(super) fn authority(state: &AppState, now: OffsetDateTime) -> Option<Expiry> {
-    let der = CertificateDer::from_pem_slice(state.ca_pem.as_bytes()).ok()?;
+    let der = CertificateDer::from_pem_slice(state.enrolment.ca_pem().as_bytes()).ok()?;
     let subject = parse_x509_certificate(&der).ok().map(|(_, parsed)| parsed.subject().to_string());
     let not_after = state.names.ca_expiration();
     Some(Expiry {

@@ -22,6 +22,7 @@
 //! restart.rs        Defenders start afresh
 //! log.rs  tail.rs   a Defender's log: download, live
 //! deploy.rs         files that Defenders are deployed with
+//! authority.rs      the Console's own CA, its rotation, Defenders that come back
 //! audits.rs  backups.rs  certificates.rs  defenders.rs  events.rs  keys.rs  metrics.rs  registrations.rs  session.rs
 //! sessions.rs  settings.rs  users.rs
 //! pages/            what people see in a browser
@@ -41,6 +42,7 @@ use rustls::ServerConfig;
 
 use crate::access::Access;
 use crate::alerts::Alerts;
+use crate::authority::AuthorityRotation;
 use crate::backup::keeper::Keeper;
 use crate::enroll::Enrolment;
 use crate::fleet::Fleet;
@@ -55,6 +57,7 @@ mod alerts;
 mod assets;
 mod audits;
 mod auth;
+mod authority;
 mod backups;
 mod bulk;
 mod certificates;
@@ -97,8 +100,8 @@ pub struct AppState {
     pub alerts: Alerts,
     /// Backups that are kept.
     pub backups: Keeper,
-    /// The Console's own CA, PEM.
-    pub ca_pem: Arc<str>,
+    /// The rotation of the Console's own CA.
+    pub authority: AuthorityRotation,
     /// Where operators put their own certificates.
     pub custom_dir: CustomDir,
     /// What the Defender listener runs on.
@@ -174,6 +177,13 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("certificates/history", get(history::certificates)),
         ("fleet/history", get(history::fleet)),
         ("certificates", get(certificates::list)),
+        ("authority", get(authority::show)),
+        ("authority/rotation", post(authority::begin)),
+        ("authority/rotation/advance", post(authority::advance)),
+        ("authority/rotation/retire", post(authority::retire)),
+        ("authority/rotation/rollback", post(authority::roll_back)),
+        ("returns", get(authority::returns)),
+        ("returns/{id}/approve", post(authority::approve)),
         ("registrations", get(registrations::list)),
         ("registrations/{id}", delete(registrations::revoke)),
         ("settings/general", get(settings::general).post(settings::change_general)),

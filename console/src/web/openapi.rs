@@ -13,8 +13,9 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::Problem;
 use super::{
-    alert_settings, alerts, audits, backups, bulk, certificates, defenders, deploy, events, expiry, history,
-    keys, log, metrics, registrations, restart, roster, session, sessions, settings, tail, users,
+    alert_settings, alerts, audits, authority, backups, bulk, certificates, defenders, deploy, events,
+    expiry, history, keys, log, metrics, registrations, restart, roster, session, sessions, settings, tail,
+    users,
 };
 
 mod roles;
@@ -31,6 +32,13 @@ mod roles;
         alerts::acknowledge,
         alerts::list,
         audits::list,
+        authority::advance,
+        authority::approve,
+        authority::begin,
+        authority::retire,
+        authority::returns,
+        authority::roll_back,
+        authority::show,
         audits::verify,
         backups::change_schedule,
         backups::download,

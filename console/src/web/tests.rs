@@ -18,8 +18,10 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use super::*;
+use crate::authority::AuthorityRotation;
 use crate::channels::{Channels, Renewal};
 use crate::config::{Database, FirstAdministrator};
+use crate::enroll::Lives;
 use crate::store::users::Role;
 use crate::store::writer::Writer;
 
@@ -77,9 +79,19 @@ impl Api {
                 announced.announce(now(), outcome.into());
             }
         });
+        let lives = Lives { own: MONTH, return_within: MONTH };
+        let known = crate::enroll::State::default();
+        let enrolment = Enrolment::new(authority, defender.clone(), store.clone(), known, lives);
         let names = ExtraNames::new(store.clone(), Arc::clone(&renewal));
         let sources = (&fleet, &https, &defender, &names);
         let alerts = alerts::opened(&store, sources).await;
+        let rotation = AuthorityRotation {
+            renewal: Arc::clone(&renewal),
+            names: names.clone(),
+            enrolment: enrolment.clone(),
+            fleet: fleet.clone(),
+            store: store.clone(),
+        };
         let state = AppState {
             alerts,
             access,
@@ -88,17 +100,11 @@ impl Api {
                 Database::Embedded(dir.path().join("console.db")),
                 dir.path(),
             ),
-            ca_pem: authority.ca_pem().into(),
+            authority: rotation,
             custom_dir: nowhere.clone(),
             defender: defender.clone(),
             defender_port: 8084,
-            enrolment: Enrolment::new(
-                authority,
-                defender,
-                store.clone(),
-                crate::enroll::State::default(),
-                Duration::from_secs(30 * 24 * 60 * 60),
-            ),
+            enrolment,
             fleet,
             https,
             metrics: Metrics::new(now()),
@@ -148,6 +154,8 @@ impl Api {
         id
     }
 }
+
+const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()

@@ -89,8 +89,9 @@ fn material(dir: &Path) -> Result<certs::Material> {
         authority.issue_client(certs::Holder::Nobody, "bench", Duration::from_secs(24 * 60 * 60), now)?;
     let bundle = dir.join("bundle");
     std::fs::create_dir_all(&bundle)?;
+    let ca_pem = authority.ca_pem();
     let files = [
-        ("defender-ca.pem", authority.ca_pem()),
+        ("defender-ca.pem", ca_pem.as_str()),
         ("defender-client-cert.pem", &client.cert_pem),
         ("defender-client-key.pem", &client.key_pem),
     ];

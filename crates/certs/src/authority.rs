@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! <data-dir>/certificates/   0700   made beside it, whole, then renamed into place
-//!   ca.pem  ca-key.pem       0600   written once
+//!   ca.pem  ca-key.pem       0600   the present CA; those before and after it: ring.rs
 //!   console.pem              0600   leaf, CA and key in one file, so that no crash can mix two pairs
 //!   defender-server.pem      0600   leaf and key
 //! ```
@@ -13,28 +13,32 @@ use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use rcgen::{Issuer, KeyPair};
 use thiserror::Error;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::certificate::Certificate;
 use crate::channel::Channel;
 use crate::disk::{self, FileState};
 use crate::error::show;
 use crate::generate::{self, ClientBundle, Dates, Generated, Holder, IssueError};
 use crate::material::Material;
+use crate::pem;
 use crate::raw::{Paths, RawMaterial};
-use crate::{key, pem};
+use ring::Ring;
 
-/// The Console's own CA, opened.
+pub use ring::{Phase, Stage};
+pub use steps::{CaState, StepError};
+
+mod ring;
+mod steps;
+
+/// The Console's own CA, opened, with those before and after it.
 pub struct Authority {
     dir: PathBuf,
-    ca_pem: String,
-    certificate: Certificate,
-    issuer: Issuer<'static, KeyPair>,
+    ring: RwLock<Ring>,
 }
 
 /// Why the store cannot be used. `Display` says all of it, the remedy last; there is no source behind it, so that
@@ -117,22 +121,22 @@ impl Authority {
         Self::open(dir)
     }
 
-    /// The CA's certificate.
+    /// Every CA that Defenders are to trust, PEM.
     #[must_use]
-    pub fn ca_pem(&self) -> &str {
-        &self.ca_pem
+    pub fn ca_pem(&self) -> String {
+        self.ring().trusted_pem()
     }
 
-    /// SHA-256 of the CA's certificate, in hexadecimal.
+    /// SHA-256 of the CA that signs, in hexadecimal.
     #[must_use]
     pub fn ca_sha256(&self) -> String {
-        self.certificate.facts().sha256.clone()
+        self.ring().signer().certificate.facts().sha256.clone()
     }
 
-    /// When the CA expires.
+    /// When the CA that signs expires.
     #[must_use]
     pub fn not_after(&self) -> OffsetDateTime {
-        self.certificate.facts().not_after
+        self.ring().signer().certificate.facts().not_after
     }
 
     /// The certificate of one of the Console's listeners for `names`. The one on disk is kept to the byte; it is
@@ -147,10 +151,13 @@ impl Authority {
         now: OffsetDateTime,
     ) -> Result<Material, StoreError> {
         let path = self.dir.join(server_file(channel)?);
+        let ring = self.ring();
         match disk::read_file(&path) {
             FileState::Content { bytes, .. } => {
-                let material = self.read_server(channel, &path, bytes)?;
-                if has_names(&material, names) && is_fresh(&material, now) {
+                let material = self.read_server(&ring, channel, &path, bytes)?;
+                let is_current = material.is_issued_by(&ring.issuer_for(channel).certificate)
+                    && material.has_intermediates(&ring.intermediates(channel));
+                if is_current && has_names(&material, names) && is_fresh(&material, now) {
                     return Ok(material);
                 }
             }
@@ -159,7 +166,7 @@ impl Authority {
                 return Err(StoreError::Leaf { file: path, cause: fault.to_string() });
             }
         }
-        self.issue_server(channel, &path, names, now)
+        self.issue_server(&ring, channel, &path, names, now)
     }
 
     /// A certificate with its key, for an install bundle.
@@ -173,7 +180,8 @@ impl Authority {
         life: Duration,
         now: OffsetDateTime,
     ) -> Result<ClientBundle, IssueError> {
-        generate::client(&self.issuer, common_name, holder, self.dates(now, life))
+        let ring = self.ring();
+        generate::client(&ring.signer().issuer, common_name, holder, ring.dates(now, life))
     }
 
     /// A certificate for the key of a request (PEM), which stays with whoever made it. Returns the chain as PEM.
@@ -187,14 +195,8 @@ impl Authority {
         life: Duration,
         now: OffsetDateTime,
     ) -> Result<String, IssueError> {
-        generate::client_for_request(&self.issuer, csr_pem, identity, self.dates(now, life))
-    }
-
-    /// No longer than the CA, as long as the CA itself is valid.
-    fn dates(&self, now: OffsetDateTime, life: Duration) -> Dates {
-        let life = time::Duration::try_from(life).unwrap_or(time::Duration::MAX);
-        let dates = Dates::starting(now, life);
-        if self.not_after() > now { dates.until(self.not_after()) } else { dates }
+        let ring = self.ring();
+        generate::client_for_request(&ring.signer().issuer, csr_pem, identity, ring.dates(now, life))
     }
 
     fn create(dir: &Path, now: OffsetDateTime) -> Result<(), StoreError> {
@@ -217,33 +219,25 @@ impl Authority {
             let left_over = disk::unfinished(&dir.join(name));
             disk::remove_if_there(&left_over).map_err(|source| system("removing", &left_over, source))?;
         }
-        let (ca_path, key_path) = (dir.join(CA_FILE), dir.join(CA_KEY_FILE));
-        let ca = read_part(&ca_path)?;
-        let key = read_part(&key_path)?;
-        let damaged = |file: &Path, cause: String| StoreError::Ca { file: file.to_owned(), cause };
-        let certificate = one_certificate(&ca).map_err(|cause| damaged(&ca_path, cause))?;
-        let text = str::from_utf8(&key).map_err(|error| damaged(&key_path, error.to_string()))?;
-        key::parse(&key_path, &key).map_err(|fault| damaged(&key_path, fault.to_string()))?;
-        let key = KeyPair::from_pem(text).map_err(|error| damaged(&key_path, error.to_string()))?;
-        if !certificate.has_public_key(&rcgen::PublicKeyData::subject_public_key_info(&key)) {
-            return Err(damaged(&key_path, format!("the key does not belong to {CA_FILE}")));
-        }
-        let issuer = Issuer::from_ca_cert_der(certificate.der(), key)
-            .map_err(|error| damaged(&ca_path, error.to_string()))?;
-        let ca_pem = pem::encode_certificates([certificate.der().as_ref()]);
-        Ok(Self { dir: dir.to_owned(), ca_pem, certificate, issuer })
+        let ring = RwLock::new(Ring::open(dir)?);
+        Ok(Self { dir: dir.to_owned(), ring })
+    }
+
+    fn ring(&self) -> RwLockReadGuard<'_, Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leaf and key from one file.
     fn read_server(
         &self,
+        ring: &Ring,
         channel: Channel,
         path: &Path,
         bytes: Zeroizing<Vec<u8>>,
     ) -> Result<Material, StoreError> {
         let damaged = |cause: String| StoreError::Leaf { file: path.to_owned(), cause };
-        let material = self.parse_server(channel, path, bytes).map_err(damaged)?;
-        if !material.is_issued_by(&self.certificate) {
+        let material = self.parse_server(ring, channel, path, bytes).map_err(damaged)?;
+        if !ring.known().any(|ca| material.is_issued_by(ca)) {
             return Err(damaged(format!("it was not issued by {}", show(&self.dir.join(CA_FILE)))));
         }
         Ok(material)
@@ -251,45 +245,51 @@ impl Authority {
 
     fn parse_server(
         &self,
+        ring: &Ring,
         channel: Channel,
         path: &Path,
         bytes: Zeroizing<Vec<u8>>,
     ) -> Result<Material, String> {
         let paths = Paths { ca: self.dir.join(CA_FILE), cert: path.to_owned(), key: path.to_owned() };
-        let ca = channel.files().ca.map(|_| self.ca_pem.clone().into_bytes());
+        let ca = channel.files().ca.map(|_| ring.trusted_pem().into_bytes());
         let raw = RawMaterial { channel, paths, ca, cert: bytes.to_vec(), key: bytes, key_mode: None };
-        Material::parse(raw).map_err(crate::CertError::into_cause)
+        let material = Material::parse(raw).map_err(crate::CertError::into_cause)?;
+        Ok(match channel {
+            Channel::ConsoleDefender => material.with_returners(ring.known().cloned().collect()),
+            Channel::ConsoleHttps | Channel::Defender => material,
+        })
     }
 
     fn issue_server(
         &self,
+        ring: &Ring,
         channel: Channel,
         path: &Path,
         names: &[String],
         now: OffsetDateTime,
     ) -> Result<Material, StoreError> {
         let issue = |cause| StoreError::Issue { file: path.to_owned(), cause };
-        let dates = self.dates(now, SERVER_LIFE);
+        let issuer = ring.issuer_for(channel);
+        let dates = ring.dates(now, SERVER_LIFE);
         let Generated { cert_pem, key_pem, .. } =
-            generate::server(&self.issuer, names, dates).map_err(issue)?;
+            generate::server(&issuer.issuer, names, dates).map_err(issue)?;
+        let intermediates = ring.intermediates(channel);
+        let rest = pem::encode_certificates(intermediates.iter().map(|one| one.der().as_ref()));
         // With room for all of it, because a text that grows leaves copies of the key behind.
-        let room = cert_pem.len() + self.ca_pem.len() + key_pem.len();
+        let room = cert_pem.len() + rest.len() + key_pem.len();
         let mut text = Zeroizing::new(String::with_capacity(room));
         text.push_str(&cert_pem);
-        if channel == Channel::ConsoleHttps {
-            // So that a client can pin the CA by its fingerprint at the first handshake.
-            text.push_str(&self.ca_pem);
-        }
+        text.push_str(&rest);
         text.push_str(&key_pem);
         disk::replace(path, text.as_bytes()).map_err(|source| system("writing", path, source))?;
         let bytes = Zeroizing::new(text.as_bytes().to_vec());
-        self.read_server(channel, path, bytes)
+        self.read_server(ring, channel, path, bytes)
     }
 }
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authority").field("dir", &self.dir).field("ca", self.certificate.facts()).finish()
+        f.debug_struct("Authority").field("dir", &self.dir).finish_non_exhaustive()
     }
 }
 
@@ -308,16 +308,6 @@ fn read_part(path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         FileState::Unusable(fault) => fault.to_string(),
     };
     Err(StoreError::Ca { file: path.to_owned(), cause })
-}
-
-fn one_certificate(bytes: &[u8]) -> Result<Certificate, String> {
-    let blocks = pem::decode(bytes).map_err(|instead| format!("it {instead}"))?;
-    let [block] = blocks.as_slice() else { return Err("it holds more than one PEM block".to_owned()) };
-    let certificate = Certificate::parse(&block.der).ok_or("it is a malformed certificate")?;
-    if !certificate.is_ca() || !certificate.is_issued_by(&certificate) {
-        return Err("its certificate is not that of a CA, or its signature is wrong".to_owned());
-    }
-    Ok(certificate)
 }
 
 fn server_file(channel: Channel) -> Result<&'static str, StoreError> {

@@ -130,6 +130,17 @@ impl Certificate {
             }
     }
 
+    /// Whether `issuer` has signed it, without a doubt: the names agree and the signature was verified.
+    pub(crate) fn is_signed_by(&self, issuer: &Self) -> bool {
+        let (Ok((_, own)), Ok((_, issuer))) =
+            (X509Certificate::from_der(&self.der), X509Certificate::from_der(&issuer.der))
+        else {
+            return false;
+        };
+        own.issuer().as_raw() == issuer.subject().as_raw()
+            && own.verify_signature(Some(issuer.public_key())).is_ok()
+    }
+
     /// Whether its issuer is itself, by name.
     pub(crate) fn is_self_issued(&self) -> bool {
         self.facts.subject == self.facts.issuer

@@ -110,12 +110,39 @@ impl Dates {
 pub(crate) fn authority(dates: Dates) -> Result<Generated, IssueError> {
     let mark = hex(&random::<8>()?).to_uppercase();
     let mut params = params(&format!("Garrison CA {mark}"), dates)?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    make_ca(&mut params);
     let key = KeyPair::generate().map_err(IssueError::Generate)?;
     let certificate = params.self_signed(&key).map_err(IssueError::Generate)?;
     let der = certificate.der().to_vec();
     Ok(Generated { der, cert_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
+}
+
+/// A CA to take the place of `present`, and its certificate with the signature of `present` (PEM), by which who trusts
+/// that one can verify what the new one issues.
+pub(crate) fn next_authority(
+    present: &Issuer<'_, KeyPair>,
+    dates: Dates,
+    cross_dates: Dates,
+) -> Result<(Generated, String), IssueError> {
+    let mark = hex(&random::<8>()?).to_uppercase();
+    let name = format!("Garrison CA {mark}");
+    let mut own = params(&name, dates)?;
+    make_ca(&mut own);
+    let mut crossed = params(&name, cross_dates)?;
+    make_ca(&mut crossed);
+    let key = KeyPair::generate().map_err(IssueError::Generate)?;
+    let certificate = own.self_signed(&key).map_err(IssueError::Generate)?;
+    let cross = crossed.signed_by(&key, present).map_err(IssueError::Generate)?;
+    let der = certificate.der().to_vec();
+    let generated =
+        Generated { der, cert_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) };
+    Ok((generated, cross.pem()))
+}
+
+/// It may sign other CAs: the one after it.
+fn make_ca(params: &mut CertificateParams) {
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
 }
 
 /// A server's leaf for DNS names (also with a wildcard) and addresses.

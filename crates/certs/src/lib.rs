@@ -31,6 +31,7 @@ mod overhear;
 mod pem;
 mod publish;
 mod raw;
+mod returners;
 mod rotate;
 mod settle;
 mod source;
@@ -39,7 +40,7 @@ mod stranger;
 pub mod tls;
 mod watch;
 
-pub use authority::{Authority, StoreError};
+pub use authority::{Authority, CaState, Phase, Stage, StepError, StoreError};
 pub use certificate::CertificateFacts;
 pub use channel::{Channel, Files};
 pub use check::{Finding, Report, Verdict, check};

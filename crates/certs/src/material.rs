@@ -34,6 +34,9 @@ pub struct Material {
     fingerprint: Fingerprint,
     /// Doubts about the files themselves, which are gone after parsing.
     file_doubts: Vec<Doubt>,
+    /// CAs of our own whose holders are let through the handshake also when their certificate has expired or their CA
+    /// was retired: whether they are served is decided afterwards.
+    returners: Vec<Certificate>,
 }
 
 impl Material {
@@ -55,7 +58,34 @@ impl Material {
         })?;
         let chain = [&leaf].into_iter().chain(&intermediates).map(|one| one.der().clone()).collect();
         let ca_ders = cas.iter().map(|ca| ca.der().clone()).collect();
-        Ok(Self { channel, paths, leaf, intermediates, chain, cas, ca_ders, key, fingerprint, file_doubts })
+        Ok(Self {
+            channel,
+            paths,
+            leaf,
+            intermediates,
+            chain,
+            cas,
+            ca_ders,
+            key,
+            fingerprint,
+            file_doubts,
+            returners: Vec::new(),
+        })
+    }
+
+    /// With holders of certificates of these CAs let through.
+    pub(crate) fn with_returners(self, returners: Vec<Certificate>) -> Self {
+        Self { returners, ..self }
+    }
+
+    /// CAs whose holders are let through.
+    pub(crate) fn returners(&self) -> &[Certificate] {
+        &self.returners
+    }
+
+    /// Whether exactly these stand behind the leaf.
+    pub(crate) fn has_intermediates(&self, wanted: &[&Certificate]) -> bool {
+        self.intermediates.iter().map(Certificate::der).eq(wanted.iter().map(|one| one.der()))
     }
 
     /// The channel that it is for.

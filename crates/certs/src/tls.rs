@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
@@ -13,6 +14,7 @@ use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig};
 
 use crate::error::CertError;
 use crate::material::Material;
+use crate::returners::Returners;
 
 /// The Console's web UI and API: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, no client certificate. Tickets are made
 /// with keys of this configuration alone, so they die with it.
@@ -31,7 +33,7 @@ pub fn console_https(material: &Material) -> Result<ServerConfig, CertError> {
 }
 
 /// The Console's listener for Defenders: TLS 1.3 only, a client certificate of one of the material's CAs is
-/// required. Nothing is resumed, because a resumed session skips that check.
+/// required; on the Console's own material also those of `returners.rs` pass, to be judged afterwards. Nothing is resumed, because a resumed session skips that check.
 ///
 /// # Errors
 /// [`CertError::Tls`].
@@ -41,6 +43,10 @@ pub fn console_defender(material: &Material) -> Result<ServerConfig, CertError> 
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots(material)?), Arc::clone(&provider))
             .build()
             .map_err(|error| CertError::Tls(rustls::Error::General(error.to_string())))?;
+    let verifier: Arc<dyn ClientCertVerifier> = match material.returners() {
+        [] => verifier,
+        known => Arc::new(Returners::new(verifier, known)),
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .map_err(CertError::Tls)?

@@ -3,6 +3,8 @@
 /// Why one side closes the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Close {
+    /// 4012: the Defender was away for too long, and an administrator is to approve its return.
+    ApprovalNeeded,
     /// 4003: the Defender was decommissioned.
     Decommissioned,
     /// 1000: nothing left to say.
@@ -41,6 +43,7 @@ impl Close {
     #[must_use]
     pub fn code(self) -> u16 {
         match self {
+            Self::ApprovalNeeded => 4012,
             Self::Decommissioned => 4003,
             Self::Done => 1000,
             Self::IdentityMismatch => 4001,
@@ -66,6 +69,7 @@ impl Close {
             4003 => Self::Decommissioned,
             4009 => Self::Replaced,
             4010 => Self::TooOld,
+            4012 => Self::ApprovalNeeded,
             4011 => Self::RegistrationRefused,
             other => Self::Other(other),
         }
@@ -75,6 +79,9 @@ impl Close {
     #[must_use]
     pub fn cause(self) -> &'static str {
         match self {
+            Self::ApprovalNeeded => {
+                "away for too long: an administrator must approve the return of this Defender"
+            }
             Self::Decommissioned => "this Defender was decommissioned",
             Self::Done => "done",
             Self::IdentityMismatch => "the identity in hello is not the one the certificate was issued for",

@@ -135,6 +135,9 @@ impl DialError {
                 "give each Defender a data directory of its own; if this host was reinstalled or restored from a copy, \
                  delete its data directory so that it joins as a new Defender"
             }
+            Self::Closed { close: Close::ApprovalNeeded, .. } => {
+                "have an administrator approve it in the Console"
+            }
             Self::Closed { close: Close::RegistrationRefused, .. } => "install a new bundle of this Console",
             Self::Closed { close: Close::TooOld, .. } => "install the Defender version of the Console",
             Self::Closed { .. } => "see the Console's log",
@@ -169,7 +172,7 @@ impl DialError {
             Self::Closed { close, .. } => close,
             _ => return false,
         };
-        matches!(close, Close::IdentityMismatch | Close::RegistrationRefused)
+        matches!(close, Close::ApprovalNeeded | Close::IdentityMismatch | Close::RegistrationRefused)
     }
 
     /// The code that tells the Console what is wrong with what it sent; `None`: it is not to be told.

@@ -115,3 +115,18 @@ fn renewal_is_due_before_half_the_life_whatever_the_clock_says() {
     let old = material(Duration::from_secs(20 * 24 * 60 * 60));
     assert_eq!(due_after(&old, Some(OffsetDateTime::now_utc()), 0.0), Duration::ZERO);
 }
+
+#[tokio::test]
+async fn two_sessions_that_change_it_at_a_time_leave_one_whole_file() {
+    let console = Console::new();
+    let own = console.own();
+    let (request, chain, ca) = console.issue(MONTH, Duration::ZERO);
+    own.keep(&request, chain, ca.clone()).await.expect("kept");
+    for _ in 0..50 {
+        let (request, chain, ca) = console.issue(MONTH, Duration::ZERO);
+        let (kept, trusted) = tokio::join!(own.keep(&request, chain, ca.clone()), own.trust(ca));
+        kept.expect("kept");
+        trusted.expect("trusted");
+        assert_eq!(sha256(&console.own()), sha256(&own));
+    }
+}

@@ -17,11 +17,33 @@ fn at(days: i64) -> OffsetDateTime {
 }
 
 fn own(number: u128, issued: OffsetDateTime) -> Credential {
-    Credential { mark: Mark::Own(id(number)), not_before: issued, not_after: issued + Duration::days(30) }
+    credential(Mark::Own(id(number)), issued, issued + Duration::days(30))
 }
 
 fn registration(number: u128) -> Credential {
-    Credential { mark: Mark::Registration(id(number)), not_before: START, not_after: at(365) }
+    credential(Mark::Registration(id(number)), START, at(365))
+}
+
+fn credential(mark: Mark, not_before: OffsetDateTime, not_after: OffsetDateTime) -> Credential {
+    Credential { mark, not_before, not_after, issuer: "CN=present".to_owned(), sha256: "00".repeat(32) }
+}
+
+fn rules() -> Rules {
+    Rules { issuers: vec!["CN=present".to_owned()], return_within: Duration::days(30) }
+}
+
+impl State {
+    fn admits(&self, credential: &Credential, id: Uuid, now: OffsetDateTime) -> Result<(), Refused> {
+        self.admit(credential, id, &rules(), now)
+    }
+
+    fn sees(&mut self, credential: &Credential, id: Uuid) -> bool {
+        self.see(credential, id, &[])
+    }
+
+    fn enrols(&mut self, credential: &Credential, id: Uuid, now: OffsetDateTime) -> Result<bool, Refused> {
+        self.enrol(credential, id, ADDRESS, &rules(), now)
+    }
 }
 
 fn known(number: u128, max_uses: Option<u64>) -> Registration {
@@ -39,31 +61,31 @@ fn known(number: u128, max_uses: Option<u64>) -> Registration {
 
 /// Enrols with `credential`, and uses what was issued.
 fn enrol(state: &mut State, credential: &Credential, number: u128, now: OffsetDateTime) {
-    state.enrol(credential, id(number), ADDRESS, now).expect("enrols");
+    state.enrols(credential, id(number), now).expect("enrols");
     let own = own(number, now);
-    state.admit(&own, id(number), now).expect("its own");
-    state.see(&own, id(number));
+    state.admits(&own, id(number), now).expect("its own");
+    state.sees(&own, id(number));
 }
 
 #[test]
 fn a_registration_speaks_for_whoever_has_nothing_better_for_as_long_as_it_likes() {
     let mut state = State::default();
     for day in 0..300 {
-        state.admit(&registration(1), id(7), at(day)).expect("served");
-        state.see(&registration(1), id(7));
+        state.admits(&registration(1), id(7), at(day)).expect("served");
+        state.sees(&registration(1), id(7));
     }
     enrol(&mut state, &registration(1), 7, at(300));
     let settling = at(300) + Duration::minutes(59);
-    state.admit(&registration(1), id(7), settling).expect("it may have lost what it was given");
-    state.admit(&registration(2), id(7), settling).expect("set up by hand with another bundle");
-    assert_eq!(state.admit(&registration(1), id(7), at(301)), Err(Refused::HasItsOwn));
+    state.admits(&registration(1), id(7), settling).expect("it may have lost what it was given");
+    state.admits(&registration(2), id(7), settling).expect("set up by hand with another bundle");
+    assert_eq!(state.admits(&registration(1), id(7), at(301)), Err(Refused::HasItsOwn));
 }
 
 #[test]
 fn a_certificate_that_was_issued_and_never_seen_leaves_the_registration_as_it_was() {
     let mut state = State::default();
-    state.enrol(&registration(1), id(7), ADDRESS, at(0)).expect("enrols");
-    state.admit(&registration(1), id(7), at(100)).expect("the answer was lost");
+    state.enrols(&registration(1), id(7), at(0)).expect("enrols");
+    state.admits(&registration(1), id(7), at(100)).expect("the answer was lost");
 }
 
 #[test]
@@ -71,45 +93,81 @@ fn the_certificate_before_is_taken_until_the_next_one_was_seen() {
     let mut state = State::default();
     enrol(&mut state, &registration(1), 7, at(0));
     let (first, second) = (own(7, at(0)), own(7, at(15)));
-    state.enrol(&first, id(7), ADDRESS, at(15)).expect("renews");
-    state.admit(&first, id(7), at(16)).expect("the next one was not seen");
-    assert!(state.see(&second, id(7)) && !state.see(&second, id(7)));
-    assert_eq!(state.admit(&first, id(7), at(16)), Err(Refused::Superseded));
-    assert_eq!(state.enrol(&first, id(7), ADDRESS, at(16)), Err(Refused::Superseded));
-    assert_eq!(state.admit(&second, id(8), at(16)), Err(Refused::Another));
+    state.enrols(&first, id(7), at(15)).expect("renews");
+    state.admits(&first, id(7), at(16)).expect("the next one was not seen");
+    assert!(state.sees(&second, id(7)) && !state.sees(&second, id(7)));
+    assert_eq!(state.admits(&first, id(7), at(16)), Err(Refused::Superseded));
+    assert_eq!(state.enrols(&first, id(7), at(16)), Err(Refused::Superseded));
+    assert_eq!(state.admits(&second, id(8), at(16)), Err(Refused::Another));
 }
 
 #[test]
 fn a_console_restored_from_an_old_backup_learns_what_it_has_forgotten() {
     let mut state = State::default();
     enrol(&mut state, &registration(1), 7, at(0));
-    state.admit(&own(7, at(15)), id(7), at(20)).expect("newer than any it knows");
-    state.see(&own(7, at(15)), id(7));
-    state.admit(&own(9, at(3)), id(9), at(20)).expect("a Defender that it does not know");
-    state.see(&own(9, at(3)), id(9));
-    assert_eq!(state.admit(&registration(1), id(9), at(20)), Err(Refused::HasItsOwn));
+    state.admits(&own(7, at(15)), id(7), at(20)).expect("newer than any it knows");
+    state.sees(&own(7, at(15)), id(7));
+    state.admits(&own(9, at(3)), id(9), at(20)).expect("a Defender that it does not know");
+    state.sees(&own(9, at(3)), id(9));
+    assert_eq!(state.admits(&registration(1), id(9), at(20)), Err(Refused::HasItsOwn));
 }
 
 #[test]
 fn a_registration_enrols_as_many_as_it_may_and_each_of_them_again() {
     let mut state = State::default();
     state.registrations.insert(id(1), known(1, Some(2)));
-    let mut enrol = |number| state.enrol(&registration(1), id(number), ADDRESS, at(0));
+    let mut enrol = |number| state.enrols(&registration(1), id(number), at(0));
     assert_eq!((enrol(7), enrol(8), enrol(7)), (Ok(true), Ok(true), Ok(false)));
     assert_eq!(enrol(9), Err(Refused::UsedUp));
     assert_eq!(state.registrations[&id(1)].uses.keys().copied().collect::<Vec<_>>(), [id(7), id(8)]);
     state.registrations.get_mut(&id(1)).expect("known").revoked_at = Some(at(1));
     for number in [7, 8, 9] {
-        assert_eq!(state.admit(&registration(1), id(number), at(1)), Err(Refused::Revoked));
+        assert_eq!(state.admits(&registration(1), id(number), at(1)), Err(Refused::Revoked));
     }
 }
 
 #[test]
+fn who_was_away_for_a_while_comes_back_by_itself_and_after_that_with_an_approval() {
+    let mut state = State::default();
+    enrol(&mut state, &registration(1), 7, at(0));
+    let expired = own(7, at(0));
+    state.admits(&expired, id(7), at(60)).expect("30 days after its end");
+    assert_eq!(state.admits(&expired, id(7), at(61)), Err(Refused::NeedsApproval));
+    assert_eq!(state.admits(&registration(1), id(7), at(61)), Err(Refused::HasItsOwn));
+    state.enrolled.get_mut(&id(7)).expect("known").approved_until = Some(at(62));
+    for shown in [&expired, &registration(1)] {
+        state.admits(shown, id(7), at(61)).expect("approved");
+        assert!(state.admits(shown, id(7), at(62)).is_err(), "for a while");
+    }
+    assert_eq!(state.admits(&own(8, at(0)), id(7), at(61)), Err(Refused::Another));
+    assert!(state.sees(&own(7, at(61)), id(7)));
+    assert_eq!(state.admits(&expired, id(7), at(61)), Err(Refused::Superseded), "an approval is used up");
+}
+
+#[test]
+fn of_a_retired_authority_only_known_registrations_and_proved_keys_count() {
+    let mut state = State::default();
+    let retired = |credential: Credential| Credential { issuer: "CN=retired".to_owned(), ..credential };
+    assert_eq!(state.admits(&retired(registration(1)), id(7), at(0)), Err(Refused::Retired));
+    state.registrations.insert(id(1), known(1, None));
+    state.admits(&retired(registration(1)), id(7), at(0)).expect("issued by this Console");
+    let forged = Credential { sha256: "11".repeat(32), ..retired(registration(1)) };
+    assert_eq!(state.admits(&forged, id(7), at(0)), Err(Refused::Retired));
+    state.admits(&retired(own(7, at(0))), id(7), at(40)).expect("it has the key");
+}
+
+#[test]
 fn every_refusal_has_a_code_and_fits_a_close_frame() {
-    use Refused::{Another, HasItsOwn, Revoked, Superseded, UsedUp};
-    for (refused, code) in
-        [(Another, 4001), (HasItsOwn, 4001), (Superseded, 4001), (Revoked, 4011), (UsedUp, 4011)]
-    {
+    use Refused::{Another, HasItsOwn, NeedsApproval, Retired, Revoked, Superseded, UsedUp};
+    for (refused, code) in [
+        (Another, 4001),
+        (HasItsOwn, 4001),
+        (Superseded, 4001),
+        (Revoked, 4011),
+        (Retired, 4011),
+        (NeedsApproval, 4012),
+        (UsedUp, 4011),
+    ] {
         assert_eq!(refused.close().code(), code);
         assert!(refused.to_string().len() <= 123);
     }
@@ -151,17 +209,21 @@ fn number(at: usize) -> u128 {
 /// What a Defender does when it connects; whether it is served.
 fn connect(state: &mut State, host: &mut Host, number: u128, now: OffsetDateTime, arrives: bool) -> bool {
     let shown = host.own.clone().unwrap_or_else(|| registration(1));
-    if state.admit(&shown, id(number), now).is_err() {
+    if state.admits(&shown, id(number), now) == Err(Refused::NeedsApproval) {
+        let enrolled = state.enrolled.get_mut(&id(number)).expect("it had one");
+        enrolled.approved_until = Some(now + Duration::DAY);
+    }
+    if state.admits(&shown, id(number), now).is_err() {
         return false;
     }
-    state.see(&shown, id(number));
+    state.sees(&shown, id(number));
     let is_due = host.own.as_ref().is_none_or(|own| now >= own.not_before + Duration::days(15));
-    if is_due && state.enrol(&shown, id(number), ADDRESS, now).is_ok() {
+    if is_due && state.enrols(&shown, id(number), now).is_ok() {
         if arrives {
             let new = own(number, now);
             host.own = Some(new.clone());
-            assert_eq!(state.admit(&new, id(number), now), Ok(()), "what was just issued is good");
-            state.see(&new, id(number));
+            assert_eq!(state.admits(&new, id(number), now), Ok(()), "what was just issued is good");
+            state.sees(&new, id(number));
         } else {
             host.lost += 1;
         }
@@ -188,8 +250,11 @@ proptest! {
                 }
                 Happening::Steal(at) => {
                     let enrolled = state.enrolled.get(&id(number(at)));
-                    let is_safe = enrolled.is_some_and(|one| one.own.is_some() && now - one.at >= SETTLING);
-                    let served = state.admit(&registration(1), id(number(at)), now).is_ok();
+                    let is_safe = enrolled.is_some_and(|one| {
+                        let is_approved = one.approved_until.is_some_and(|until| now < until);
+                        one.own.is_some() && now - one.at >= SETTLING && !is_approved
+                    });
+                    let served = state.admits(&registration(1), id(number(at)), now).is_ok();
                     prop_assert!(!(is_safe && served));
                 }
             }

@@ -72,6 +72,8 @@ pub enum Action {
     BackupMade,
     /// The Console was restored from a backup.
     BackupRestored,
+    /// The rotation of the Console's own CA took a step.
+    AuthorityRotated,
     /// An install bundle was issued.
     BundleIssued,
     /// A Defender was decommissioned.
@@ -84,6 +86,8 @@ pub enum Action {
     SessionEnded,
     /// A Defender was told to start afresh.
     Restarted,
+    /// A Defender that was away for too long may come back.
+    ReturnApproved,
     /// A registration was revoked.
     RegistrationRevoked,
     /// A setting was changed.
@@ -152,12 +156,14 @@ impl Action {
             Self::BackupDownloaded => "backup.downloaded",
             Self::BackupMade => "backup.made",
             Self::BackupRestored => "backup.restored",
+            Self::AuthorityRotated => "authority.rotated",
             Self::BundleIssued => "defender.bundle-issued",
             Self::Decommissioned => "defender.decommissioned",
             Self::KeyAdded => "access-key.added",
             Self::KeyRemoved => "access-key.removed",
             Self::SessionEnded => "session.ended",
             Self::Restarted => "defender.restarted",
+            Self::ReturnApproved => "defender.return-approved",
             Self::RegistrationRevoked => "registration.revoked",
             Self::SettingChanged => "setting.changed",
             Self::UserAdded => "user.added",

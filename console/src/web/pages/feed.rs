@@ -40,6 +40,10 @@ impl Happening {
             EventKind::AlertResolved(alert) => {
                 Self::plain("good", "info", None, &format!("Over: {}", alert.summary), String::new())
             }
+            EventKind::AuthorityRotated { stage } => {
+                let subject = Some(("The Console's own CA".to_owned(), String::new()));
+                Self::plain("quiet", "connected", subject, "took a step", format!("to the stage {stage}"))
+            }
             EventKind::CertificatesRefused { channel, error, remedy } => refused(channel, error, remedy),
             EventKind::CertificatesRotated { channel, source, sha256, .. } => {
                 rotated(channel, source, sha256)

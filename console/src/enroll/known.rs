@@ -1,0 +1,63 @@
+//! What is known of certificates in memory, and what of it is not on disk yet.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::pace::Pace;
+use super::{Credential, Mark, Refused, Return, Rules, State, Use};
+use crate::store::enrolment::EnrolmentRows;
+
+/// What is known.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) state: State,
+    pub(super) pace: Pace,
+    /// What is not on disk yet.
+    pub(super) dirty: HashSet<Uuid>,
+    pub(super) uses: Vec<(Uuid, Uuid, Use)>,
+    /// Defenders that wait for an administrator.
+    pub(super) returns: BTreeMap<Uuid, Return>,
+}
+
+impl Known {
+    pub(super) fn new(state: State, now: Instant) -> Self {
+        let pace = Pace::new(now);
+        Self { state, pace, dirty: HashSet::new(), uses: Vec::new(), returns: BTreeMap::new() }
+    }
+
+    /// The use to be on disk before the certificate is issued, if there is one.
+    pub(super) fn note_enrolment(
+        &mut self,
+        credential: &Credential,
+        id: Uuid,
+        address: IpAddr,
+        rules: &Rules,
+        now: OffsetDateTime,
+    ) -> Result<Option<(Uuid, Uuid, Use)>, Refused> {
+        let is_first_use = self.state.enrol(credential, id, address, rules, now)?;
+        if !matches!(credential.mark, Mark::Own(_)) {
+            self.dirty.insert(id);
+        }
+        let Mark::Registration(of) = credential.mark else { return Ok(None) };
+        if !is_first_use {
+            return Ok(None);
+        }
+        let one = (of, id, Use { at: now, address });
+        let is_counted = self.state.registrations.get(&of).is_some_and(|one| one.max_uses.is_some());
+        if is_counted {
+            return Ok(Some(one));
+        }
+        self.uses.push(one);
+        Ok(None)
+    }
+
+    pub(super) fn take_rows(&mut self) -> EnrolmentRows {
+        let dirty = std::mem::take(&mut self.dirty);
+        let enrolled = dirty.into_iter().filter_map(|id| Some((id, self.state.enrolled.get(&id)?.clone())));
+        EnrolmentRows { enrolled: enrolled.collect(), uses: std::mem::take(&mut self.uses) }
+    }
+}
