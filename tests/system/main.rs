@@ -12,6 +12,7 @@
 //! limits.rs         TLS versions, sizes, time-outs, floods
 //! reconnect.rs      what a Defender does when its Console or its connection goes
 //! crash.rs          kill -9 of either side
+//! alerts.rs         alerts reach webhook and syslog
 //! api.rs, events.rs the HTTPS API and its event stream (contract section 5)
 //! export.rs         deployment files
 //! backup.rs         backup and restore of a Console whose Defenders go on
@@ -22,6 +23,7 @@
 //! stage.rs          a Console and a Defender that all three channels can be tried on
 //! ```
 
+mod alerts;
 mod api;
 mod authority;
 mod backup;

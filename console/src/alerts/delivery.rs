@@ -81,7 +81,7 @@ async fn attempt(alerts: &Alerts, channel: Channel, message: Message) -> Result<
         Err(error) if now - message.created_at >= GIVE_UP_AFTER => {
             tracing::error!(
                 channel = channel.id(),
-                message = message.id.to_string(),
+                delivery = message.id.to_string(),
                 attempts = message.attempts + 1,
                 error = lifecycle::logging::error_chain(&error),
                 remedy = error.remedy(),
@@ -93,7 +93,7 @@ async fn attempt(alerts: &Alerts, channel: Channel, message: Message) -> Result<
         Err(error) => {
             tracing::warn!(
                 channel = channel.id(),
-                message = message.id.to_string(),
+                delivery = message.id.to_string(),
                 error = lifecycle::logging::error_chain(&error),
                 remedy = error.remedy(),
                 "A message about an alert was not taken, it is tried again"

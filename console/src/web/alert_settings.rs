@@ -14,27 +14,27 @@ use crate::alerts::{self, Channel, SendError, Settings, Transport, Tried};
 /// `GET settings/alerts`.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct AlertSettings {
+pub(in crate::web) struct AlertSettings {
     /// Days before a certificate expires at which it is told of; the expiry itself always is.
-    pub(super) expiry_days: Vec<u16>,
+    pub(in crate::web) expiry_days: Vec<u16>,
     /// Minutes that a Defender may be disconnected; 0 is for ever.
-    pub(super) disconnected_after_minutes: f64,
+    pub(in crate::web) disconnected_after_minutes: f64,
     /// Whether pages show open alerts that are warnings or worse.
-    pub(super) banner: bool,
+    pub(in crate::web) banner: bool,
     /// Where messages are posted to; empty is nowhere.
-    pub(super) webhook_url: String,
+    pub(in crate::web) webhook_url: String,
     /// CA certificates beside those of the system, PEM.
-    pub(super) webhook_ca: String,
+    pub(in crate::web) webhook_ca: String,
     /// Whether messages are signed.
-    pub(super) webhook_secret_set: bool,
+    pub(in crate::web) webhook_secret_set: bool,
     /// `HOST:PORT`; empty is nowhere.
-    pub(super) syslog_address: String,
+    pub(in crate::web) syslog_address: String,
     /// How messages go there.
-    pub(super) syslog_transport: Transport,
+    pub(in crate::web) syslog_transport: Transport,
     /// CA certificates beside those of the system, PEM.
-    pub(super) syslog_ca: String,
+    pub(in crate::web) syslog_ca: String,
     /// Facility of messages, 0 to 23.
-    pub(super) syslog_facility: u8,
+    pub(in crate::web) syslog_facility: u8,
 }
 
 /// `POST settings/alerts`: what is left out stays.
@@ -157,7 +157,7 @@ fn arrived(channel: TrialChannel, is_udp: bool) -> String {
 
 impl AlertSettings {
     /// As they are now.
-    pub(super) fn of(alerts: &alerts::Alerts) -> Self {
+    pub(in crate::web) fn of(alerts: &alerts::Alerts) -> Self {
         let (settings, secret) = alerts.current();
         let settings = (*settings).clone();
         Self {

@@ -1,7 +1,10 @@
-//! The open alerts as the overview lists them (`overview/alerts.html`).
+//! The open alerts as the overview lists them (`overview/alerts.html`), and their settings
+//! (`parts/alert_settings.html`).
 
 use super::words::Moment;
-use crate::alerts::{Alerts, Severity};
+use crate::alerts::{Alerts, Severity, Transport};
+use crate::web::AppState;
+use crate::web::alert_settings::AlertSettings;
 
 /// One open alert.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,6 +42,27 @@ impl AlertItem {
             }
         });
         items.take(MOST).collect()
+    }
+}
+
+/// The settings as their form shows them.
+pub(super) struct AlertForm {
+    pub(super) settings: AlertSettings,
+    /// As the API takes them.
+    pub(super) days: String,
+    pub(super) transport: &'static str,
+}
+
+impl AlertForm {
+    /// As they are now.
+    pub(super) fn of(state: &AppState) -> Self {
+        let settings = AlertSettings::of(&state.alerts);
+        let transport = match settings.syslog_transport {
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+            Transport::Udp => "udp",
+        };
+        Self { days: format!("{:?}", settings.expiry_days), transport, settings }
     }
 }
 

@@ -5,6 +5,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
+use super::alerts::AlertForm;
 use super::words::{self, Moment};
 use super::{Entry, Frame, PageError, Visitor, render};
 use crate::access::SessionLimits;
@@ -26,6 +27,8 @@ struct Settings {
     sessions: Option<SessionLimits>,
     /// For administrators.
     backups: Option<Backups>,
+    /// For administrators.
+    alerts: Option<AlertForm>,
 }
 
 /// Names in self-signed certificates.
@@ -77,6 +80,7 @@ pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Res
         is_flag: state.public_url.is_flag(),
         sessions,
         backups,
+        alerts: is_administrator.then(|| AlertForm::of(&state)),
     })
 }
 
