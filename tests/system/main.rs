@@ -10,6 +10,7 @@
 //! authority.rs     the Console's own CA is rotated; Defenders come back
 //! enrolment.rs      registrations, own certificates, renewal
 //! limits.rs         TLS versions, sizes, time-outs, floods
+//! slow.rs           clients of the API that take too much or too long
 //! reconnect.rs      what a Defender does when its Console or its connection goes
 //! crash.rs          kill -9 of either side
 //! alerts.rs         alerts reach webhook and syslog
@@ -43,6 +44,7 @@ mod reconnect;
 mod rotation;
 mod sessions;
 mod shutdown;
+mod slow;
 mod stage;
 mod start_table;
 mod status;

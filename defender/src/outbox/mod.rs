@@ -76,6 +76,8 @@ pub struct Outbox {
     requests: mpsc::Sender<Request>,
     /// The highest number that is on disk.
     stored: watch::Receiver<u64>,
+    /// How often the Console had less than it had acknowledged.
+    lost: watch::Receiver<u64>,
 }
 
 impl Outbox {
@@ -92,13 +94,14 @@ impl Outbox {
         let queue = Queue::open(dir, limits)?;
         let (stored_sender, stored) = watch::channel(queue.last_seq());
         let (requests, receiver) = mpsc::channel(REQUESTS);
+        let (lost_sender, lost) = watch::channel(0);
         let dir = dir.to_owned();
         tasks.spawn_critical("outbox", shutdown, async move {
-            let owner = Owner { dir, queue, stored: stored_sender, disk: Disk::Good };
+            let owner = Owner { dir, queue, stored: stored_sender, lost: lost_sender, disk: Disk::Good };
             // A panic in there ends this task, which is critical: it does not go unnoticed.
             let _ = tokio::task::spawn_blocking(move || owner.run(receiver)).await;
         });
-        Ok(Self { requests, stored })
+        Ok(Self { requests, stored, lost })
     }
 
     /// Stores a report and returns its number once it is on disk.
@@ -128,6 +131,13 @@ impl Outbox {
         if self.requests.send(Request::Resume { last_seq, done }).await.is_ok() {
             let _ = answer.await;
         }
+    }
+
+    /// Rises whenever the Console has less than it had acknowledged, as after a restore: what it should know is to be
+    /// reported again.
+    #[must_use]
+    pub fn lost(&self) -> watch::Receiver<u64> {
+        self.lost.clone()
     }
 
     /// Up to `count` reports behind number `after`, in order. Empty when there are none, and when the program stops.
@@ -167,6 +177,7 @@ struct Owner {
     dir: PathBuf,
     queue: Queue,
     stored: watch::Sender<u64>,
+    lost: watch::Sender<u64>,
     disk: Disk,
 }
 
@@ -204,6 +215,15 @@ impl Owner {
                 let _ = done.send(self.read(after, count));
             }
             Request::Resume { last_seq, done } => {
+                if last_seq < self.queue.acknowledged() {
+                    let acknowledged = self.queue.acknowledged();
+                    tracing::warn!(
+                        last_seq,
+                        acknowledged,
+                        "The Console has fewer reports than it had acknowledged: it was restored from a backup"
+                    );
+                    self.lost.send_modify(|times| *times += 1);
+                }
                 let result = self.queue.resume(last_seq);
                 self.note(result);
                 self.stored.send_replace(self.queue.last_seq());

@@ -137,6 +137,11 @@ impl Queue {
         self.active.sync_data()
     }
 
+    /// The highest number that the Console has acknowledged to this process.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
     /// Forgets everything up to `seq`.
     pub(super) fn acknowledge(&mut self, seq: u64) -> io::Result<()> {
         self.acknowledged = self.acknowledged.max(seq.min(self.last_seq()));

@@ -40,6 +40,24 @@ async fn a_report_can_be_read_as_soon_as_its_number_is_known_and_until_it_is_ack
 }
 
 #[tokio::test]
+async fn a_console_that_lost_what_it_had_acknowledged_is_noticed_once_each_time() {
+    let (dir, tasks, shutdown) =
+        (tempfile::tempdir().expect("directory"), Tasks::new(), CancellationToken::new());
+    let outbox = open(dir.path(), &tasks, &shutdown);
+    for number in 1..=3 {
+        outbox.append("host", raw(&number.to_string())).await.expect("stored");
+    }
+    outbox.resume(3).await;
+    assert_eq!(*outbox.lost().borrow(), 0);
+    outbox.resume(1).await;
+    assert_eq!(*outbox.lost().borrow(), 1);
+    assert_eq!(outbox.read_after(1, 10).await.len(), 0, "what was acknowledged is gone");
+    assert_eq!(outbox.append("host", raw("4")).await.expect("stored"), 4);
+    assert_eq!(outbox.read_after(1, 10).await.first().map(|report| report.seq), Some(4), "and it goes on");
+    shutdown.cancel();
+}
+
+#[tokio::test]
 async fn reports_that_wait_together_get_numbers_in_order() {
     let (dir, tasks, shutdown) =
         (tempfile::tempdir().expect("directory"), Tasks::new(), CancellationToken::new());

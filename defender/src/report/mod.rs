@@ -20,7 +20,8 @@ use crate::outbox::{AppendError, Outbox};
 /// Kind of the report of `host.rs`.
 pub const HOST: &str = "host";
 
-/// Reports the facts after the first `welcome` of the process and whenever they differ from what was reported last.
+/// Reports the facts after the first `welcome` of the process, whenever they differ from what was reported last, and
+/// again when the Console has lost reports.
 /// They are looked at every minute, and at once when `look_now` says so.
 pub async fn run(
     outbox: Outbox,
@@ -35,6 +36,7 @@ pub async fn run(
     }
     let source = Arc::new(source);
     let mut reported: Option<Box<RawValue>> = None;
+    let mut lost = outbox.lost();
     loop {
         let source = Arc::clone(&source);
         let facts = tokio::task::spawn_blocking(move || to_raw_value(&host::look(&source))).await;
@@ -44,6 +46,7 @@ pub async fn run(
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = look_now.notified() => {}
+            Ok(()) = lost.changed() => reported = None,
             () = shutdown.cancelled() => return,
         }
     }
