@@ -19,7 +19,6 @@ use uuid::Uuid;
 
 use crate::commands::Commands;
 use crate::config::Config;
-use crate::dial::Target;
 use crate::identity;
 use crate::link::Link;
 use crate::outbox::{Limits, Outbox};
@@ -132,7 +131,7 @@ fn begin(
     tasks.spawn_critical("reports", shutdown.clone(), reports);
 
     let link = Link {
-        target: Target { address: config.console.clone(), server_name: config.server_name.clone() },
+        target: config.target(),
         certificates,
         own: Some(own),
         bundle: Some(fallback),

@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 pub enum Cli {
     /// Judge a directory of certificates.
     CertsCheck(PathBuf),
+    /// Say what is wrong between this host and the Console; whether in JSON.
+    Doctor(Box<RunArgs>, Option<BundleText>, bool),
     /// Write what Defenders are deployed with; what stands behind `export`.
     Export(Vec<OsString>),
     /// Run until stopped.
@@ -63,6 +65,10 @@ impl Cli {
         let TopLevel { run: outer, command } = TopLevel::from_arg_matches(&matches)?;
         Ok(match command {
             Some(Command::Certs { command: CertsCommand::Check { dir } }) => Self::CertsCheck(dir),
+            Some(Command::Doctor { args, json }) => {
+                let merged = args.over(outer, &GivenBeside(matches.subcommand_matches("doctor")));
+                Self::Doctor(Box::new(merged.in_this_environment()), install_bundle()?, json)
+            }
             Some(Command::Export { arguments }) => Self::Export(arguments),
             Some(Command::Status(inner)) => {
                 let given = GivenBeside(matches.subcommand_matches("status"));
@@ -70,9 +76,9 @@ impl Cli {
             }
             Some(Command::Run(inner)) => {
                 let merged = inner.over(outer, &GivenBeside(matches.subcommand_matches("run")));
-                Self::Run(Box::new(merged), install_bundle()?)
+                Self::Run(Box::new(merged.in_this_environment()), install_bundle()?)
             }
-            None => Self::Run(Box::new(outer), install_bundle()?),
+            None => Self::Run(Box::new(outer.in_this_environment()), install_bundle()?),
         })
     }
 }
@@ -164,9 +170,43 @@ pub struct RunArgs {
         help_heading = "Logging"
     )]
     pub log_format: Option<String>,
+
+    /// From the environment alone: arguments are visible to others, and a proxy's URL may hold a password.
+    #[arg(skip)]
+    pub proxy: ProxyVariables,
+}
+
+/// The proxy on the way to the Console, as most programs are told of it.
+#[derive(Clone, Default)]
+pub struct ProxyVariables {
+    /// `HTTPS_PROXY`, else `https_proxy`: which.
+    pub https_proxy: Option<String>,
+    /// `NO_PROXY`, else `no_proxy`: what is reached without.
+    pub no_proxy: Option<String>,
+}
+
+impl ProxyVariables {
+    fn of_this_process() -> Self {
+        // What is no text names no host.
+        let read = |name: &str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
+        Self {
+            https_proxy: read("HTTPS_PROXY").or_else(|| read("https_proxy")),
+            no_proxy: read("NO_PROXY").or_else(|| read("no_proxy")),
+        }
+    }
+}
+
+impl fmt::Debug for ProxyVariables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProxyVariables(***)")
+    }
 }
 
 impl RunArgs {
+    fn in_this_environment(self) -> Self {
+        Self { proxy: ProxyVariables::of_this_process(), ..self }
+    }
+
     /// These, given beside the subcommand, over those given before it.
     fn over(self, outer: Self, given: &GivenBeside<'_>) -> Self {
         Self {
@@ -191,6 +231,7 @@ impl RunArgs {
             ),
             log_level: given.pick("log_level", self.log_level, outer.log_level),
             log_format: given.pick("log_format", self.log_format, outer.log_format),
+            proxy: self.proxy,
         }
     }
 }
@@ -209,7 +250,9 @@ pub struct StatusArgs {
     name = "defender",
     version,
     after_help = "Every flag has the environment variable shown beside it; a flag wins. INSTALL_BUNDLE has no flag, \
-                  because arguments are visible to other users of the host.\nExit status: 0 done or stopped by \
+                  because arguments are visible to other users of the host.\nHTTPS_PROXY \
+                  (http://[USER:PASSWORD@]HOST[:PORT]) names a proxy on the way to the Console, NO_PROXY what is \
+                  reached without it (names, .suffixes, addresses, networks, *).\nExit status: 0 done or stopped by \
                   SIGTERM or SIGINT, 1 a failure that is logged, 2 wrong usage."
 )]
 struct TopLevel {
@@ -227,6 +270,16 @@ enum Command {
         #[command(subcommand)]
         command: CertsCommand,
     },
+    /// Say which of certificates, proxy, DNS, route, TLS, trust, chain, name, clock, access and version is wrong between
+    /// this host and the Console, and how to mend it; exit status 0 or 1. A running Defender is not disturbed
+    Doctor {
+        /// As for `run`.
+        #[command(flatten)]
+        args: Box<RunArgs>,
+        /// One JSON object instead of one line a step
+        #[arg(long)]
+        json: bool,
+    },
     /// Write what Defenders are deployed with, as the Console says: compose, kubernetes, openshift
     #[command(disable_help_flag = true)]
     Export {
@@ -235,7 +288,7 @@ enum Command {
         arguments: Vec<OsString>,
     },
     /// Run until stopped; what `defender` does without a command
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Say whether the running Defender is connected, and why not; exit status 0 or 1
     Status(StatusArgs),
 }
@@ -289,92 +342,4 @@ fn install_bundle() -> Result<Option<BundleText>, clap::Error> {
 pub const INSTALL_BUNDLE: &str = "INSTALL_BUNDLE";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(arguments: &[&str]) -> RunArgs {
-        match Cli::read(arguments).expect("accepted") {
-            Cli::Run(args, _) => *args,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_flags_of_run_are_accepted_before_and_beside_the_subcommand() {
-        for arguments in [
-            &["defender", "--console-address", "wss://a", "--hostname", "h"][..],
-            &["defender", "run", "--console-address", "wss://a", "--hostname", "h"],
-            &["defender", "--console-address", "wss://a", "run", "--hostname", "h"],
-            &[
-                "defender",
-                "--console-address",
-                "wss://b",
-                "run",
-                "--console-address",
-                "wss://a",
-                "--hostname=h",
-            ],
-        ] {
-            let args = run(arguments);
-            assert_eq!(args.console_address.as_deref(), Some("wss://a"), "{arguments:?}");
-            assert_eq!(args.hostname.as_deref(), Some("h"), "{arguments:?}");
-        }
-    }
-
-    #[test]
-    fn status_takes_the_data_directory_in_both_places() {
-        for arguments in
-            [["defender", "status", "--data-dir", "/x"], ["defender", "--data-dir", "/x", "status"]]
-        {
-            let Cli::Status(args) = Cli::read(arguments).expect("accepted") else { panic!("not status") };
-            assert_eq!(args.data_dir, Some(PathBuf::from("/x")));
-        }
-    }
-
-    #[test]
-    fn wrong_usage_is_exit_status_2_and_help_is_0() {
-        for arguments in [
-            &["defender", "--nonsense"][..],
-            &["defender", "certs"],
-            &["defender", "certs", "check"],
-            &["defender", "fly"],
-            &["defender", "--hostname", ""],
-            &["defender", "run", "--hostname="],
-            &["defender", "--console-server-name", "", "run"],
-        ] {
-            assert_eq!(Cli::read(arguments).expect_err("refused").exit_code(), 2, "{arguments:?}");
-        }
-        for arguments in [["defender", "--help"], ["defender", "--version"]] {
-            assert_eq!(Cli::read(arguments).expect_err("no run").exit_code(), 0, "{arguments:?}");
-        }
-    }
-
-    #[test]
-    fn help_names_every_variable_and_default() {
-        let help = TopLevel::command().render_long_help().to_string();
-        for text in [
-            "WS_ADDRESS",
-            "DEFENDER_CONSOLE_SERVER_NAME",
-            "DEFENDER_DATA_DIR",
-            "DEFENDER_INSTALL_BUNDLE_DIR",
-            "INSTALL_BUNDLE",
-            "DEFENDER_CUSTOM_CERTS_DIR",
-            "DEFENDER_CUSTOM_CERTS_POLL",
-            "DEFENDER_HOSTNAME",
-            "DEFENDER_LOG_LEVEL",
-            "DEFENDER_LOG_FORMAT",
-            DATA_DIR,
-            INSTALL_BUNDLE_DIR,
-            CUSTOM_CERTS_DIR,
-            "Console:",
-            "Certificates:",
-        ] {
-            assert!(help.contains(text), "{text}\n{help}");
-        }
-    }
-
-    #[test]
-    fn the_bundle_never_shows_itself() {
-        assert_eq!(format!("{:?}", BundleText::new("secret".to_owned())), "BundleText(***)");
-    }
-}
+mod tests;

@@ -11,7 +11,9 @@ use lifecycle::logging::{LogFormat, LogLevel};
 use rustls_pki_types::ServerName;
 use thiserror::Error;
 
-use crate::cli::{self, BundleText, RunArgs, StatusArgs};
+use crate::cli::{self, BundleText, ProxyVariables, RunArgs, StatusArgs};
+use crate::dial::Target;
+use crate::proxy::{Proxy, is_direct};
 
 /// Everything a Defender needs to know in order to run.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Config {
     pub console: ConsoleAddress,
     /// The name that its certificate must carry.
     pub server_name: ServerName<'static>,
+    /// The proxy on the way to it.
+    pub proxy: Option<Proxy>,
     /// Identity, unsent reports, state.
     pub data_dir: PathBuf,
     /// Where the bundle is looked for.
@@ -75,6 +79,7 @@ impl Config {
             notes.poll(&text(args.custom_certs_poll).unwrap_or_else(|| cli::CUSTOM_CERTS_POLL.to_owned()));
         let hostname = text(args.hostname);
         notes.hostname(hostname.as_deref());
+        let proxy = console.as_ref().and_then(|console| notes.proxy(args.proxy, console));
         let level = notes.choice(LEVEL, &text(args.log_level).unwrap_or_else(|| cli::LOG_LEVEL.to_owned()));
         let format =
             notes.choice(FORMAT, &text(args.log_format).unwrap_or_else(|| cli::LOG_FORMAT.to_owned()));
@@ -85,6 +90,7 @@ impl Config {
                 Ok(Self {
                     console,
                     server_name,
+                    proxy,
                     data_dir: path(args.data_dir, cli::DATA_DIR),
                     install_bundle_dir: path(args.install_bundle_dir, cli::INSTALL_BUNDLE_DIR),
                     install_bundle,
@@ -96,6 +102,16 @@ impl Config {
                 })
             }
             _ => Err(Faults(notes.0)),
+        }
+    }
+
+    /// Where to, and by which way.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target {
+            address: self.console.clone(),
+            server_name: self.server_name.clone(),
+            proxy: self.proxy.clone(),
         }
     }
 }
@@ -115,6 +131,14 @@ impl Notes {
             return None;
         };
         address.parse().map_err(|fault: AddressError| self.note(CONSOLE_ADDRESS, fault)).ok()
+    }
+
+    fn proxy(&mut self, variables: ProxyVariables, console: &ConsoleAddress) -> Option<Proxy> {
+        let proxy = text(variables.https_proxy)?;
+        if is_direct(&variables.no_proxy.unwrap_or_default(), &console.host(), console.port()) {
+            return None;
+        }
+        Proxy::parse(&proxy).map_err(|fault| self.note(PROXY, fault)).ok()
     }
 
     fn server_name(&mut self, name: &str) -> Option<ServerName<'static>> {
@@ -291,6 +315,7 @@ const DEFAULT_PORT: u16 = 8084;
 const ACCEPTED_ADDRESS: &str = "wss://HOST[:PORT], for example wss://console.example.com:8084";
 const CONSOLE_ADDRESS: &str = "--console-address (WS_ADDRESS)";
 const SERVER_NAME: &str = "--console-server-name (DEFENDER_CONSOLE_SERVER_NAME)";
+const PROXY: &str = "HTTPS_PROXY";
 const POLL: &str = "--custom-certs-poll (DEFENDER_CUSTOM_CERTS_POLL)";
 const HOSTNAME: &str = "--hostname (DEFENDER_HOSTNAME)";
 const LEVEL: &str = "--log-level (DEFENDER_LOG_LEVEL)";

@@ -1,10 +1,12 @@
-//! One attempt to reach the Console: addresses, TCP, TLS, WebSocket, `hello`, `welcome`.
+//! One attempt to reach the Console: addresses, TCP (straight or through a proxy, `dial/tunnel.rs`), TLS, WebSocket, `hello`, `welcome`.
 //!
 //! It has succeeded only when `welcome` was read: a TLS 1.3 client is done before the server has judged its
 //! certificate, so a refusal arrives with the first read. Why an attempt failed is in `dial/error.rs`; what comes
 //! after, in `session.rs`; when to try, in `link.rs`.
 
 mod error;
+mod step;
+mod tunnel;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -28,10 +30,14 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 
 pub(crate) use error::in_plain_words;
-pub use error::{Answer, DialError, Step};
+pub use error::{Answer, DialError};
+pub use step::{About, Step};
+pub use tunnel::TunnelError;
+pub(crate) use tunnel::reach;
 
 use crate::config::ConsoleAddress;
 use crate::frame::{self, Socket};
+use crate::proxy::Proxy;
 
 /// Where to, and who is expected there.
 #[derive(Debug, Clone)]
@@ -40,6 +46,8 @@ pub struct Target {
     pub address: ConsoleAddress,
     /// The name that its certificate must carry.
     pub server_name: ServerName<'static>,
+    /// The proxy on the way, if any.
+    pub proxy: Option<Proxy>,
 }
 
 /// A session that the Console has welcomed.
@@ -56,19 +64,17 @@ pub struct Dialed {
 /// # Errors
 /// [`DialError`], by cause. Cancel-safe: a dropped attempt closes its connection.
 pub async fn dial(target: &Target, tls: Arc<ClientConfig>, hello: Hello) -> Result<Dialed, DialError> {
-    let tcp = connect(&target.address).await?;
-    let connecting = TlsConnector::from(tls).connect(target.server_name.clone(), tcp);
-    let tls = within(Step::Tls, connecting).await?.map_err(|error| DialError::from_tls(error, target))?;
+    let tcp = reach(target).await?;
+    let tls = secure(tcp, target, tls).await?;
     let socket = upgrade(&target.address, tls).await?;
     greet(socket, hello).await
 }
 
-/// The first address of the Console that answers.
-async fn connect(address: &ConsoleAddress) -> Result<TcpStream, DialError> {
-    let host = address.host();
-    let lookup = tokio::net::lookup_host((host.as_str(), address.port()));
+/// The first address of a host that answers.
+async fn connect(host: &str, port: u16) -> Result<TcpStream, DialError> {
+    let lookup = tokio::net::lookup_host((host, port));
     let found = within(Step::Resolve, lookup).await?;
-    let resolve = |source| DialError::Resolve { host: host.clone(), source };
+    let resolve = |source| DialError::Resolve { host: host.to_owned(), source };
     let addresses: Vec<SocketAddr> = found.map_err(resolve)?.collect();
     let mut last = None;
     // Each address gets its share of the time, so that one that never answers does not hide the next.
@@ -95,6 +101,16 @@ fn tune(tcp: &TcpStream) -> std::io::Result<()> {
         TcpKeepalive::new().with_time(TCP_IDLE).with_interval(TCP_PROBE_INTERVAL).with_retries(TCP_PROBES);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(TCP_UNANSWERED))
+}
+
+/// TLS, over a connection to the Console.
+pub(crate) async fn secure(
+    tcp: TcpStream,
+    target: &Target,
+    tls: Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>, DialError> {
+    let connecting = TlsConnector::from(tls).connect(target.server_name.clone(), tcp);
+    within(Step::Tls, connecting).await?.map_err(|error| DialError::from_tls(error, target))
 }
 
 async fn upgrade(address: &ConsoleAddress, tls: TlsStream<TcpStream>) -> Result<Socket, DialError> {

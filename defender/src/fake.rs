@@ -67,7 +67,7 @@ impl FakeConsole {
     pub(crate) fn target(&self) -> Target {
         let port = self.listener.local_addr().expect("bound").port();
         let address = format!("wss://127.0.0.1:{port}").parse().expect("an address");
-        Target { address, server_name: ServerName::try_from("localhost").expect("a name") }
+        Target { address, server_name: ServerName::try_from("localhost").expect("a name"), proxy: None }
     }
 
     /// A client configuration that this Console takes.

@@ -8,6 +8,7 @@
 //!   dial.rs                 one attempt: TCP, TLS, WebSocket, hello, welcome
 //!   candidates.rs           what to dial with, the best first
 //!   enrol.rs, own.rs        asking for a certificate of one's own, and for the next; where it is kept
+//!   proxy.rs               the HTTP proxy on the way, if any
 //!   session.rs              one live session: heartbeats, reports, acknowledgements, commands
 //!   commands.rs            what the Console may ask for: the log, a restart
 //!   frame.rs                messages <-> WebSocket frames
@@ -16,6 +17,7 @@
 //! identity.rs, status.rs    files of the data directory: who we are; how we stand
 //! again.rs                  the program once more, in the same process
 //! atomic.rs                 files written whole or not at all
+//! doctor/                   what is wrong between this host and its Console
 //! cmd/                      `certs check`, `export`, `status`
 //! ```
 
@@ -29,6 +31,7 @@ pub mod cmd;
 pub mod commands;
 pub mod config;
 pub mod dial;
+pub mod doctor;
 mod enrol;
 #[cfg(test)]
 mod fake;
@@ -37,6 +40,7 @@ pub mod identity;
 pub mod link;
 pub mod outbox;
 pub mod own;
+pub mod proxy;
 pub mod report;
 pub mod session;
 pub mod start;

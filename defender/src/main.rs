@@ -18,6 +18,13 @@ fn main() -> ExitCode {
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let printed = match cli {
         Cli::CertsCheck(dir) => cmd::certs_check::run(&dir, &mut io::stdout()),
+        Cli::Doctor(args, bundle, json) => match Config::parse(*args, bundle) {
+            Ok(config) => cmd::doctor::run(&config, json, &mut io::stdout()),
+            Err(faults) => {
+                eprintln!("{faults}");
+                return ExitCode::from(2);
+            }
+        },
         Cli::Export(arguments) => return cmd::export::run(arguments),
         Cli::Run(args, bundle) => return run(&begun, *args, bundle),
         Cli::Status(args) => cmd::status::run(&config::status_data_dir(args), &mut io::stdout()),

@@ -184,7 +184,7 @@ fn forbidden(data_dir: &Path, error: &std::io::Error) -> Option<String> {
 }
 
 /// A cause may come from the other side: it must neither end the line nor turn its direction.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let is_unsafe =
         |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().fold(String::with_capacity(text.len()), |mut line, c| {

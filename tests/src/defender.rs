@@ -1,7 +1,7 @@
 //! A Defender in a directory of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -97,8 +97,24 @@ impl DefenderSetup {
         Ended { status, program }
     }
 
+    /// `defender doctor` with the same settings: its exit status and what it says.
+    pub fn doctor(&self, more: &[&str]) -> (Option<i32>, String) {
+        let output = self.command(&["doctor"]).args(more).stdin(Stdio::null()).output().expect("started");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    }
+
     fn spawn(&self) -> Program {
+        Program::start("defender", self.command(&[]))
+    }
+
+    fn command(&self, subcommand: &[&str]) -> Command {
         let mut command = Command::new(binary("defender"));
+        command.args(subcommand);
+        // The machine that runs the tests may be behind a proxy.
+        for name in ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"] {
+            command.env_remove(name);
+        }
         let path = |name: &str| self.dir.path().join(name);
         let defaults = [
             ("--data-dir", path("data")),
@@ -114,7 +130,7 @@ impl DefenderSetup {
             command.arg(flag).arg(value);
         }
         command.envs(self.variables.iter().cloned());
-        Program::start("defender", command)
+        command
     }
 }
 
@@ -167,6 +183,11 @@ impl TestDefender {
         let output = run(binary("defender"), &["status", "--data-dir", &data.to_string_lossy()]);
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// `defender doctor` beside it: its exit status and what it says.
+    pub fn doctor(&self, more: &[&str]) -> (Option<i32>, String) {
+        self.setup.doctor(more)
     }
 
     /// Kills it with SIGKILL and starts it again on the same data.

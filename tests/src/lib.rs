@@ -10,6 +10,7 @@
 //! tls.rs         TLS dials that say what they saw: certificate, version, key exchange
 //! wire.rs        the Defender protocol by hand: anything can be sent, valid or hostile
 //! openssl.rs     certificates made by the `openssl` program, which this project did not write
+//! squid.rs       a real HTTP proxy
 //! place.rs       the manners in which files come into a watched directory
 //! eventually.rs  waiting for a condition, with a deadline
 //! ```
@@ -22,6 +23,7 @@ pub mod eventually;
 pub mod openssl;
 pub mod place;
 pub mod program;
+pub mod squid;
 pub mod tls;
 pub mod wire;
 
@@ -33,6 +35,7 @@ pub use eventually::{eventually, holds};
 pub use openssl::{OpensslPki, PemSet};
 pub use place::Channel;
 pub use program::Program;
+pub use squid::Squid;
 pub use tls::Dialer;
 pub use wire::{Identity, Wire};
 

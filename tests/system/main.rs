@@ -17,6 +17,7 @@
 //! api.rs, events.rs the HTTPS API and its event stream (contract section 5)
 //! export.rs         deployment files
 //! backup.rs         backup and restore of a Console whose Defenders go on
+//! proxy.rs, doctor.rs  a proxy on the way (squid); what is wrong between a host and its Console
 //! commands.rs       a Defender's log and restart, from the Console
 //! certs_check.rs, status.rs, shutdown.rs, log_lines.rs
 //! monitoring.rs     the files for Prometheus, judged by its own tool
@@ -33,6 +34,7 @@ mod browser;
 mod certs_check;
 mod commands;
 mod crash;
+mod doctor;
 mod enrolment;
 mod events;
 mod export;
@@ -40,6 +42,7 @@ mod limits;
 mod log_lines;
 mod manners;
 mod monitoring;
+mod proxy;
 mod reconnect;
 mod rotation;
 mod sessions;

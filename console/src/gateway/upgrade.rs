@@ -5,8 +5,11 @@
 
 use std::io;
 
-use protocol::{MAX_MESSAGE_BYTES, PATH, SUBPROTOCOL};
+use protocol::{MAX_MESSAGE_BYTES, PATH, SUBPROTOCOL, VERSION_HEADER, Version};
 use thiserror::Error;
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -120,13 +123,23 @@ impl Refusal {
             _ => "",
         };
         format!(
-            "HTTP/1.1 {status}\r\n{more}Content-Type: text/plain\r\nContent-Length: {length}\r\n\
+            "HTTP/1.1 {status}\r\n{more}Date: {date}\r\n{VERSION_HEADER}: {version}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
              Cache-Control: no-store\r\nConnection: close\r\n\r\n{why}\n",
             status = self.status,
+            date = http_date(OffsetDateTime::now_utc()),
+            version = Version::own(),
             length = self.why.len() + 1,
             why = self.why
         )
     }
+}
+
+/// As RFC 9110 section 5.6.7 writes it. `defender doctor` compares its clock with this one.
+fn http_date(now: OffsetDateTime) -> String {
+    const SHAPE: &[BorrowedFormatItem<'_>] = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    now.format(SHAPE).unwrap_or_default()
 }
 
 /// Buffers sized for thousands of silent peers; the default read buffer alone is 128 KiB a connection.

@@ -29,6 +29,9 @@ pub const PATH: &str = "/defender/v1/connect";
 /// Value of `Sec-WebSocket-Protocol` that both sides must name.
 pub const SUBPROTOCOL: &str = "defender.v1";
 
+/// Header of the Console's answer to a request on the Defender listener that is no upgrade: its version.
+pub const VERSION_HEADER: &str = "Garrison-Version";
+
 /// Largest message after `welcome`, also once decompressed, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 

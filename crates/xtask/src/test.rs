@@ -50,10 +50,11 @@ const STEPS: [(&str, Step); 7] = [
     }),
 ];
 
-/// The system tests need the programs `openssl` and `promtool`, and a browser; cargo needs its two components.
+/// The system tests need the programs `openssl`, `promtool` and `squid`, and a browser; cargo needs its two components.
 fn install_tools() -> Result<(), String> {
     install_components()?;
     install_missing("openssl", "version", "openssl")?;
+    install_missing("/usr/sbin/squid", "-v", "squid")?;
     unpack_promtool()?;
     crate::browser::install_tools()
 }

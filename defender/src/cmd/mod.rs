@@ -1,5 +1,6 @@
 //! The commands that are not `run`, one file each.
 
 pub mod certs_check;
+pub mod doctor;
 pub mod export;
 pub mod status;

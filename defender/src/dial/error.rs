@@ -11,6 +11,8 @@ use tokio_tungstenite::tungstenite;
 use tungstenite::protocol::CloseFrame;
 
 use super::Target;
+use super::step::{About, Step};
+use super::tunnel::TunnelError;
 
 /// Why an attempt failed.
 #[derive(Debug, Error)]
@@ -42,6 +44,8 @@ pub enum DialError {
         reason: String,
         /// How to mend it.
         remedy: String,
+        /// What it is about.
+        about: About,
     },
     /// The Console hung up without a word.
     #[error("the Console closed the connection without saying why")]
@@ -49,6 +53,15 @@ pub enum DialError {
     /// The Console refuses our certificate.
     #[error("the Console refuses this Defender's certificate: {}", alert_words(*.0))]
     OwnCertificate(AlertDescription),
+    /// The proxy makes no tunnel.
+    #[error("the proxy {proxy} is of no use")]
+    Proxy {
+        /// Where it is.
+        proxy: String,
+        /// Why.
+        #[source]
+        cause: TunnelError,
+    },
     /// The host has no address.
     #[error("looking up the address of {host}")]
     Resolve {
@@ -79,30 +92,6 @@ pub enum DialError {
     /// What answers is no WebSocket server of ours. The library's message contains its cause.
     #[error("what answers does not speak the Console's protocol: {0}")]
     WebSocket(tungstenite::Error),
-}
-
-/// A part of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Asking for the addresses of the Console's host.
-    Resolve,
-    /// The TLS handshake.
-    Tls,
-    /// The WebSocket handshake.
-    Upgrade,
-    /// `hello` and the wait for `welcome`.
-    Welcome,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Resolve => "looking up the Console's address",
-            Self::Tls => "the TLS handshake",
-            Self::Upgrade => "the WebSocket handshake",
-            Self::Welcome => "the Console's answer to hello",
-        })
-    }
 }
 
 /// Why the answer to `hello` cannot be used.
@@ -145,8 +134,12 @@ impl DialError {
                 "check that the Console runs, and that address, port and firewalls let this host reach it"
             }
             Self::OwnCertificate(alert) => return own_certificate_remedy(*alert),
+            Self::Proxy { cause, .. } => cause.remedy(),
             Self::Resolve { .. } => {
                 "check the host name in --console-address (WS_ADDRESS) and this host's DNS"
+            }
+            Self::TimedOut { step: Step::Proxy } => {
+                "check the proxy of HTTPS_PROXY, and that it can reach the Console"
             }
             Self::TimedOut { step: Step::Resolve } => "check this host's DNS",
             Self::TimedOut { .. } | Self::Ended | Self::Stream(_) => {
@@ -195,6 +188,7 @@ impl DialError {
             Some(rustls::Error::InvalidCertificate(cause)) => Self::ConsoleCertificate {
                 reason: certificate_reason(cause, target),
                 remedy: console_certificate_remedy(cause),
+                about: About::of(cause),
             },
             Some(rustls::Error::AlertReceived(alert)) if is_about_certificates(*alert) => {
                 Self::OwnCertificate(*alert)
@@ -204,7 +198,7 @@ impl DialError {
     }
 
     /// From a failed upgrade, whose first read also tells what the Console thinks of our certificate.
-    pub(super) fn from_upgrade(error: tungstenite::Error) -> Self {
+    pub(crate) fn from_upgrade(error: tungstenite::Error) -> Self {
         match error {
             tungstenite::Error::Http(response) => Self::Upgrade { status: response.status().as_u16() },
             tungstenite::Error::Io(error) => match rustls_error(&error) {
