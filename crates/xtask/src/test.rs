@@ -160,5 +160,6 @@ const TEST_THREADS: &str = "8";
 const USAGE: &str = "\
 Usage: cargo xtask test
 
-Installs what is missing (as root, with apt-get: openssl, chromium, npm; promtool and, from npm, axe-core go below
-target/), then checks dependencies, formatting and lints, builds, and runs every test and the documentation's checks. Stops at the first failure.";
+Installs what is missing (as root, with apt-get: openssl, squid, chromium, npm; promtool and, from npm,
+axe-core go below target/), then checks dependencies, formatting and lints, builds, and runs every test and the
+documentation's checks. Stops at the first failure.";

@@ -5,6 +5,8 @@ pub(super) fn of(method: &str, path: &str) -> &'static [&'static str] {
     let call = (method, path);
     if ADMINISTRATORS.contains(&call) {
         &["administrator"]
+    } else if OPERATORS.contains(&call) {
+        &["administrator", "operator"]
     } else if READERS.contains(&call) {
         &["administrator", "auditor"]
     } else if MANAGERS.contains(&call) {
@@ -36,6 +38,8 @@ const ADMINISTRATORS: &[(&str, &str)] = &[
     ("POST", "/users"),
     ("PUT", "/users/{username}"),
 ];
+
+const OPERATORS: &[(&str, &str)] = &[("POST", "/alerts/{id}/acknowledge")];
 
 const READERS: &[(&str, &str)] = &[("GET", "/audits"), ("GET", "/audits/verify"), ("GET", "/users")];
 
