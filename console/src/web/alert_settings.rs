@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::auth::Administrator;
+use super::auth::{Administrator, AdministratorOrAuditor};
 use super::error::ApiError;
 use super::input::{Body, Secret};
 use crate::alerts::{self, Channel, SendError, Settings, Transport, Tried};
@@ -87,10 +87,10 @@ pub(super) struct TrialResult {
     remedy: Option<String>,
 }
 
-/// Shows what is told to whom, for administrators; the secret is not shown.
+/// Shows what is told to whom, for administrators and auditors; the secret is not shown.
 #[utoipa::path(get, path = "/settings/alerts", tag = "alerts",
     responses((status = 200, description = "The settings", body = AlertSettings)))]
-pub(super) async fn show(_: Administrator, State(state): State<AppState>) -> Json<AlertSettings> {
+pub(super) async fn show(_: AdministratorOrAuditor, State(state): State<AppState>) -> Json<AlertSettings> {
     Json(AlertSettings::of(&state.alerts))
 }
 

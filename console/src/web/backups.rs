@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt as _;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::auth::Administrator;
+use super::auth::{Administrator, AdministratorOrAuditor};
 use super::error::ApiError;
 use super::input::{Body, Listed, Page, Parameters, Search, Secret};
 use crate::backup::keeper::{Keeper, Schedule};
@@ -78,7 +78,7 @@ pub(super) struct NewBackupSettings {
 #[utoipa::path(get, path = "/settings/backups", tag = "settings", operation_id = "backups",
     responses((status = 200, description = "The settings", body = BackupSettings)))]
 pub(super) async fn schedule(
-    _: Administrator,
+    _: AdministratorOrAuditor,
     State(state): State<AppState>,
 ) -> Result<Json<BackupSettings>, ApiError> {
     shown(&state.backups).await
@@ -127,12 +127,12 @@ async fn shown(backups: &Keeper) -> Result<Json<BackupSettings>, ApiError> {
     Ok(Json(BackupSettings { schedule: every, hour, keep, passphrase_set, last_failure }))
 }
 
-/// Lists the backups that are kept, newest first, for administrators.
+/// Lists the backups that are kept, newest first, for administrators and auditors.
 #[utoipa::path(get, path = "/backups", tag = "backups", params(Search),
     responses((status = 200, description = "Backups", body = Vec<Kept>,
         headers(("Total-Count" = u64, description = "How many there are in all")))))]
 pub(super) async fn list(
-    _: Administrator,
+    _: AdministratorOrAuditor,
     State(state): State<AppState>,
     Parameters(search): Parameters<Search>,
 ) -> Result<Listed<Kept>, ApiError> {

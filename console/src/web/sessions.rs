@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::auth::{Administrator, AnyUser};
+use super::auth::{Administrator, AdministratorOrAuditor, AnyUser};
 use super::error::ApiError;
 use super::input::{Body, Id, Listed, Page, Parameters, Search};
 use super::listener::Peer;
@@ -62,11 +62,11 @@ pub(super) async fn end(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Shows how long sessions last, for administrators.
+/// Shows how long sessions last, for administrators and auditors.
 #[utoipa::path(get, path = "/settings/sessions", tag = "settings",
     responses((status = 200, description = "The settings", body = SessionLimits)))]
 pub(super) async fn limits(
-    _: Administrator,
+    _: AdministratorOrAuditor,
     State(state): State<AppState>,
 ) -> Result<Json<SessionLimits>, ApiError> {
     Ok(Json(state.access.session_limits().await?))

@@ -21,16 +21,15 @@ pub(super) fn of(method: &str, path: &str) -> &'static [&'static str] {
 const ADMINISTRATORS: &[(&str, &str)] = &[
     ("DELETE", "/backups/{name}"),
     ("DELETE", "/users/{username}"),
-    ("GET", "/backups"),
     ("GET", "/backups/{name}"),
-    ("GET", "/settings/backups"),
-    ("GET", "/settings/sessions"),
     ("POST", "/authority/rotation"),
     ("POST", "/authority/rotation/advance"),
     ("POST", "/authority/rotation/retire"),
     ("POST", "/authority/rotation/rollback"),
     ("POST", "/backups"),
     ("POST", "/returns/{id}/approve"),
+    ("POST", "/settings/alerts"),
+    ("POST", "/settings/alerts/test"),
     ("POST", "/settings/backups"),
     ("POST", "/settings/certs"),
     ("POST", "/settings/general"),
@@ -41,13 +40,23 @@ const ADMINISTRATORS: &[(&str, &str)] = &[
 
 const OPERATORS: &[(&str, &str)] = &[("POST", "/alerts/{id}/acknowledge")];
 
-const READERS: &[(&str, &str)] = &[("GET", "/audits"), ("GET", "/audits/verify"), ("GET", "/users")];
+const READERS: &[(&str, &str)] = &[
+    ("GET", "/audits"),
+    ("GET", "/audits/verify"),
+    ("GET", "/backups"),
+    ("GET", "/settings/alerts"),
+    ("GET", "/settings/backups"),
+    ("GET", "/settings/sessions"),
+    ("GET", "/users"),
+];
 
 const MANAGERS: &[(&str, &str)] = &[
     ("DELETE", "/defenders/{id}"),
     ("DELETE", "/registrations/{id}"),
     ("GET", "/defenders/install-bundle"),
     ("POST", "/defenders/daemonset.yaml"),
+    ("POST", "/defenders/docker-compose.yaml"),
+    ("POST", "/defenders/openshift.yaml"),
     ("POST", "/defenders/decommission"),
     ("POST", "/defenders/restart"),
     ("POST", "/defenders/{id}/restart"),
