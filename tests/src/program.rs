@@ -60,9 +60,11 @@ impl Program {
 
     /// The first line after `mark` that holds `text`, once it is there.
     pub async fn line_after(&self, mark: usize, text: &str) -> String {
-        self.try_line(mark, text, crate::SOON)
-            .await
-            .unwrap_or_else(|| panic!("{}: no line `{text}`", self.name))
+        self.try_line(mark, text, crate::SOON).await.unwrap_or_else(|| {
+            let lines = self.lines();
+            let last = lines.iter().rev().take(10).rev().map(String::as_str).collect::<Vec<_>>();
+            panic!("{}: no line `{text}`; the last are\n{}", self.name, last.join("\n"))
+        })
     }
 
     /// As `line_after`; `None` when the deadline passes or the program ends without it.

@@ -1,5 +1,6 @@
 //! Alerts on their way to real receivers (docs/alerts.md).
 
+use lifecycle::Tasks;
 use std::sync::{Arc, Mutex};
 
 use reqwest::Method;
@@ -54,7 +55,7 @@ async fn receiver(set: &PemSet, refused: usize) -> (u16, Got) {
     let port = listener.local_addr().expect("bound").port();
     let (acceptor, got) = (acceptor(set), Got::default());
     let shared = Arc::clone(&got);
-    tokio::spawn(async move {
+    Tasks::new().spawn("receiver", async move {
         let mut count = 0;
         loop {
             let (stream, _) = listener.accept().await.expect("accepts");
@@ -74,7 +75,7 @@ async fn sink(acceptor: Option<TlsAcceptor>) -> (u16, Got) {
     let port = listener.local_addr().expect("bound").port();
     let got = Got::default();
     let shared = Arc::clone(&got);
-    tokio::spawn(async move {
+    Tasks::new().spawn("receiver", async move {
         loop {
             let (mut stream, _) = listener.accept().await.expect("accepts");
             let mut text = String::new();

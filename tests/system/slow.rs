@@ -54,8 +54,9 @@ async fn headers_without_end_and_bodies_that_drip_are_cut_in_time() {
 async fn heads_that_are_too_long_are_refused_and_hold_nothing() {
     let console = TestConsole::start().await;
     let mut stream = system_tests::Dialer::blind().dial(console.https).await.expect("a handshake");
-    let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "a".repeat(100_000));
+    let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "a".repeat(1_000_000));
     let _ = stream.write_all(head.as_bytes()).await;
+    let _ = stream.flush().await;
     let mut answer = Vec::new();
     let _ =
         tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.expect("cut");

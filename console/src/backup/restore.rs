@@ -97,7 +97,9 @@ fn aside(plan: &Plan, is_empty: bool) -> Result<Option<String>, BackupError> {
         };
         return Err(BackupError::Full(place));
     }
-    let form = format_description!("replaced-[year][month][day]T[hour][minute][second]Z");
+    // Two restores within a second must not meet in one place.
+    let form =
+        format_description!("replaced-[year][month][day]T[hour][minute][second]-[subsecond digits:6]Z");
     Ok(Some(OffsetDateTime::now_utc().format(form).unwrap_or_else(|_| "replaced".to_owned())))
 }
 
