@@ -34,6 +34,7 @@ mod browser;
 mod certs_check;
 mod commands;
 mod crash;
+mod description;
 mod doctor;
 mod enrolment;
 mod events;

@@ -48,6 +48,7 @@ pub enum Severity {
 /// What kind of condition an alert is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = AlertKind)]
 pub enum Kind {
     /// The audit log is not as it was written.
     AuditBroken,

@@ -42,6 +42,7 @@ pub struct About {
 /// What a backup was made by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = BackupKind)]
 pub enum Kind {
     /// `console backup`.
     Command,

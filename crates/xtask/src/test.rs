@@ -50,12 +50,13 @@ const STEPS: [(&str, Step); 7] = [
     }),
 ];
 
-/// The system tests need the programs `openssl`, `promtool` and `squid`, and a browser; cargo needs its two components.
+/// The system tests need the programs `openssl`, `promtool`, `schemathesis` and `squid`, and a browser; cargo needs its two components.
 fn install_tools() -> Result<(), String> {
     install_components()?;
     install_missing("openssl", "version", "openssl")?;
     install_missing("/usr/sbin/squid", "-v", "squid")?;
     unpack_promtool()?;
+    crate::schemathesis::install()?;
     crate::browser::install_tools()
 }
 
@@ -160,6 +161,6 @@ const TEST_THREADS: &str = "8";
 const USAGE: &str = "\
 Usage: cargo xtask test
 
-Installs what is missing (as root, with apt-get: openssl, squid, chromium, npm; promtool and, from npm,
-axe-core go below target/), then checks dependencies, formatting and lints, builds, and runs every test and the
+Installs what is missing (as root, with apt-get: openssl, squid, chromium, npm; promtool, axe-core
+from npm and schemathesis from PyPI go below target/), then checks dependencies, formatting and lints, builds, and runs every test and the
 documentation's checks. Stops at the first failure.";
