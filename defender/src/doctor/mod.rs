@@ -158,7 +158,7 @@ impl Findings {
         match &reached {
             Ok(tcp) => {
                 let peer = tcp.peer_addr().map_or(address, |peer| peer.to_string());
-                self.ok("dns", format!("{host} has the address that {peer} is"));
+                self.ok("dns", format!("{host} leads to {peer}"));
                 self.ok("route", format!("{peer} takes connections"));
             }
             Err(error @ (DialError::Resolve { .. } | DialError::TimedOut { step: Step::Resolve })) => {
