@@ -20,7 +20,7 @@ pub struct Census {
     pub sessions_so_far: u64,
     /// Source of certificates of Defenders, when the soonest of them expires.
     pub soonest: Vec<(CertificateSource, OffsetDateTime)>,
-    /// Days of [`WITHIN_DAYS`], Defenders whose certificate expires within them or has expired.
+    /// Days of `WITHIN_DAYS`, Defenders whose certificate expires within them or has expired.
     pub expiring: Vec<(u16, usize)>,
 }
 

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::registry::Record;
 
-/// One Defender. Another `hello` of it makes another row; both share the [`Presence`].
+/// One Defender. Another `hello` of it makes another row; both share the presence.
 #[derive(Debug)]
 pub struct Row {
     /// What its last `hello` said. The last contact and the last report number in it are those of that time.

@@ -76,7 +76,7 @@ pub struct HistoryRows {
 }
 
 impl HistoryRows {
-    /// Adds a connection that began or ended. While the database cannot write, no more than [`MOST_WAITING`] wait.
+    /// Adds a connection that began or ended. While the database cannot write, no more than `MOST_WAITING` wait.
     pub fn connection(&mut self, defender: Uuid, connection: Connection) {
         let key = (defender, milliseconds(connection.connected_at));
         if self.connections.len() < MOST_WAITING || self.connections.contains_key(&key) {
