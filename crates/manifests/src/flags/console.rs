@@ -42,6 +42,10 @@ pub struct ConsoleFlags {
         value_parser = clap::value_parser!(u16).range(1..))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_port: Option<u16>,
+    #[allow(
+        rustdoc::broken_intra_doc_links,
+        reason = "the text of --help: brackets are what may be left out"
+    )]
     /// URL that users reach the Console by, https://HOST[:PORT]; its host joins the names in the certificates
     #[arg(long, help = PUBLIC_URL_HELP, value_name = "URL", help_heading = SERVICE)]
     #[serde(skip_serializing_if = "Option::is_none")]

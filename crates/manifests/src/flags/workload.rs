@@ -21,6 +21,10 @@ pub struct WorkloadFlags {
     #[arg(long, value_name = "IMAGE", help_heading = IMAGE)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    #[allow(
+        rustdoc::broken_intra_doc_links,
+        reason = "the text of --help: brackets are what may be left out"
+    )]
     /// Registry that the default image is pulled from, HOST[:PORT][/PATH] [default: the container runtime's]
     #[arg(long, help = REGISTRY_HELP, value_name = "REGISTRY", help_heading = IMAGE)]
     #[serde(skip_serializing_if = "Option::is_none")]
