@@ -56,8 +56,8 @@ pub(super) async fn page(
     };
     let more = if platform == "compose" { "" } else { "twistlock_console.yaml" };
     let defenders = format!(
-        "defender export {platform} --address https://{host}:8083 --cluster-address {named} --user USER \
-         --password-file FILE\n{apply}{file}\n"
+        "defender export {platform} --address https://{host}:8083 \\\n  --cluster-address {named} \\\n  \
+         --user USER --password-file FILE\n{apply}{file}\n"
     );
     let console = format!("console export {platform}\n{apply}{more}\n");
     render(&Deploy {
