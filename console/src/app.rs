@@ -129,7 +129,7 @@ impl Opened {
             started: now,
         };
         let alerts = Alerts::open(store.clone(), sources, hostname()).await?;
-        let door = Door::new(places(descriptors));
+        let door = Door::new(places(descriptors)).announced_by(config.proxies.defender);
         let ready = web::Ready::default();
         let keeper = Keeper::new(store.clone(), config.database.clone(), &config.data_dir);
         let state = web::AppState {
@@ -169,11 +169,12 @@ impl Opened {
         let front_end = web::listener::FrontEnd {
             router,
             grace: config.rotation_grace,
+            proxies: config.proxies.trusted,
             tasks: front.clone(),
             shutdown: shutdown.clone(),
         };
-        let https =
-            front_end.clone().serve(sockets.https.0, channels.https.clone(), Door::new(places(descriptors)));
+        let https_door = Door::new(places(descriptors)).announced_by(config.proxies.https);
+        let https = front_end.clone().serve(sockets.https.0, channels.https.clone(), https_door);
         front.spawn_critical("https listener", shutdown.clone(), https);
         if let Some((listener, address)) = sockets.http {
             tracing::info!(

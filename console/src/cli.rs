@@ -141,6 +141,18 @@ pub struct Serve {
     /// URL that users reach the Console by.
     #[arg(long, help = PUBLIC_URL_HELP, env = "CONSOLE_PUBLIC_URL", value_name = "URL", global = true, help_heading = LISTENERS)]
     pub public_url: Option<String>,
+    /// Addresses and networks of proxies whose word about their clients is believed.
+    #[arg(long, help = TRUSTED_PROXIES_HELP, env = "CONSOLE_TRUSTED_PROXIES", value_name = "ADDRESS[/BITS]", global = true, help_heading = LISTENERS, value_delimiter = ',')]
+    pub trusted_proxies: Vec<String>,
+    /// The trusted proxies begin each connection to the HTTPS listener with PROXY protocol v2, true or false; who is not
+    /// one of them connects without [default: false]
+    #[arg(long, env = "CONSOLE_HTTPS_PROXY_PROTOCOL", value_name = "SWITCH", global = true, help_heading = LISTENERS,
+        num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub https_proxy_protocol: Option<String>,
+    /// The same for the listener of Defenders [default: false]
+    #[arg(long, env = "CONSOLE_DEFENDER_PROXY_PROTOCOL", value_name = "SWITCH", global = true, help_heading = LISTENERS,
+        num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub defender_proxy_protocol: Option<String>,
 
     /// Directory watched for custom certificates [default: /var/lib/twistlock/custom-certificates]
     #[arg(long, env = "CONSOLE_CUSTOM_CERTS_DIR", value_name = "DIR", global = true, help_heading = CERTIFICATES)]
@@ -217,6 +229,8 @@ const HTTPS_LISTEN_HELP: &str =
     "Address of the HTTPS API, IP:PORT; port 0 picks a free one [default: [::]:8083]";
 const DEFENDER_LISTEN_HELP: &str = "Address that Defenders connect to (WebSocket, mutual TLS), IP:PORT; port 0 picks a free one \
      [default: [::]:8084]";
+const TRUSTED_PROXIES_HELP: &str = "Addresses and networks of proxies whose word about their clients is believed: Forwarded, X-Forwarded-For, \
+     X-Forwarded-Proto and X-Forwarded-Host; repeatable, commas as well [default: nobody's]";
 const PUBLIC_URL_HELP: &str =
     "URL that users reach the Console by, https://HOST[:PORT] [default: derived from the request]";
 

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::config::TrustedProxies;
 
 /// The door of one listener. Clones share it.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub struct Door {
     silent: Arc<Mutex<Silent>>,
     /// How long a connection may be silent while others wait for its place.
     patience: Duration,
+    /// Whoever comes from one of these says first whom it brings.
+    proxies: TrustedProxies,
 }
 
 /// Connections that have sent nothing yet, oldest first.
@@ -64,7 +69,14 @@ impl Door {
             turns: Arc::new(Semaphore::new(processors * TURNS_PER_PROCESSOR)),
             silent: Arc::default(),
             patience: PATIENCE,
+            proxies: TrustedProxies::default(),
         }
+    }
+
+    /// The same door, where these proxies announce their clients.
+    #[must_use]
+    pub fn announced_by(self, proxies: TrustedProxies) -> Self {
+        Self { proxies, ..self }
     }
 
     /// A place for the next connection. While there is none, the longest silent connection is evicted; when nobody
@@ -107,6 +119,12 @@ impl Door {
 }
 
 impl Place {
+    /// Whether this peer announces its clients.
+    #[must_use]
+    pub fn is_announced_by(&self, peer: IpAddr) -> bool {
+        self.door.proxies.contains(peer)
+    }
+
     /// Returns once the connection has sent its first byte.
     ///
     /// # Errors

@@ -12,6 +12,7 @@
 //! names.rs           names in self-signed certificates that administrators add
 //! public_url.rs      the URL that users reach the Console by
 //! door.rs            who may wait at a listener
+//! announced.rs       PROXY protocol: for whom a proxy connects
 //! store/             what survives a restart
 //! access/            users, passwords, tokens, and what slows down guessing
 //! web/               the HTTPS listener (8083)
@@ -19,6 +20,7 @@
 
 pub mod access;
 pub mod alerts;
+pub mod announced;
 pub mod app;
 pub mod authority;
 pub mod backup;

@@ -10,6 +10,7 @@
 //! tls.rs         TLS dials that say what they saw: certificate, version, key exchange
 //! wire.rs        the Defender protocol by hand: anything can be sent, valid or hostile
 //! openssl.rs     certificates made by the `openssl` program, which this project did not write
+//! proxied.rs     connections as proxies make them
 //! squid.rs       a real HTTP proxy
 //! place.rs       the manners in which files come into a watched directory
 //! eventually.rs  waiting for a condition, with a deadline
@@ -23,6 +24,7 @@ pub mod eventually;
 pub mod openssl;
 pub mod place;
 pub mod program;
+pub mod proxied;
 pub mod squid;
 pub mod tls;
 pub mod wire;

@@ -9,6 +9,7 @@
 //! sessions.rs       hello, reports, heartbeats, close codes (contract section 4)
 //! authority.rs     the Console's own CA is rotated; Defenders come back
 //! enrolment.rs      registrations, own certificates, renewal
+//! trusted.rs        proxies in front, and whose word about a client is believed
 //! limits.rs         TLS versions, sizes, time-outs, floods
 //! slow.rs           clients of the API that take too much or too long
 //! reconnect.rs      what a Defender does when its Console or its connection goes
@@ -52,4 +53,5 @@ mod slow;
 mod stage;
 mod start_table;
 mod status;
+mod trusted;
 mod under_load;

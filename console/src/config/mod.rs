@@ -16,9 +16,11 @@ use crate::cli::Serve;
 pub(crate) use addresses::dial_host;
 pub use addresses::{PublicUrl, San};
 pub use database::DatabaseUrl;
+pub use proxies::{Proxies, TrustedProxies};
 
 mod addresses;
 mod database;
+mod proxies;
 
 /// What the Console runs with. Only [`Config::parse`] makes one.
 #[derive(Debug, Clone)]
@@ -36,6 +38,8 @@ pub struct Config {
     pub http_listen: Option<SocketAddr>,
     /// The URL that users reach the Console by; `None`: to be derived.
     pub public_url: Option<PublicUrl>,
+    /// Whose word about their clients is believed.
+    pub proxies: Proxies,
     /// Directory watched for custom certificates.
     pub custom_certs_dir: PathBuf,
     /// How often to look at it beside the system's events.
@@ -99,7 +103,10 @@ impl Config {
     pub fn parse(given: Serve) -> Result<Self, Faults> {
         let mut read = Reader::default();
         let data_dir = read.path("--data-dir", given.data_dir).unwrap_or_else(|| DATA_DIR.into());
+        let announced = (given.https_proxy_protocol, given.defender_proxy_protocol);
+        let proxies = Proxies::read(&mut read, given.trusted_proxies, announced);
         let config = Self {
+            proxies,
             database: match read.text("--database-url", given.database_url, DatabaseUrl::from_str) {
                 Some(url) => Database::Postgres(url),
                 None => Database::Embedded(data_dir.join(DATABASE_FILE)),

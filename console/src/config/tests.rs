@@ -47,6 +47,8 @@ fn every_fault_is_reported_at_once_with_its_setting_and_the_accepted_form() {
         defender_listen: text("8084"),
         http_listen: text("127.0.0.1:99999"),
         public_url: text("ftp://console.example.com"),
+        trusted_proxies: vec!["10.0.0.0/8".to_owned(), "0.0.0.0/0".to_owned(), "proxy".to_owned()],
+        https_proxy_protocol: text("yes"),
         custom_certs_poll: text("0s"),
         san: vec!["not a name".to_owned(), "1.2.3".to_owned(), "a.*.example".to_owned(), "*.com".to_owned()],
         rotation_grace: text("-1s"),
@@ -58,6 +60,9 @@ fn every_fault_is_reported_at_once_with_its_setting_and_the_accepted_form() {
     });
     let expected = [
         ("--data-dir", "a path is missing"),
+        ("--trusted-proxies", "would trust everybody"),
+        ("--trusted-proxies", "10.0.0.0/8"),
+        ("--https-proxy-protocol", "true or false"),
         ("--database-url", "only PostgreSQL"),
         ("--https-listen", "IP:PORT"),
         ("--defender-listen", "IP:PORT"),
@@ -107,6 +112,21 @@ fn what_operators_write_is_taken() {
     assert_eq!(url.to_string(), "postgresql://garrison@db.example:5433/fleet");
     assert_eq!(format!("{url:?}"), url.to_string());
     assert!(url.reveal().contains("p%40ss"));
+}
+
+#[test]
+fn only_proxies_that_are_named_can_announce_their_clients() {
+    let serve = |proxies: &[&str], switch: &str| Serve {
+        trusted_proxies: proxies.iter().map(|&text| text.to_owned()).collect(),
+        defender_proxy_protocol: text(switch),
+        ..Serve::default()
+    };
+    assert!(faults(serve(&[], "true"))[0].contains("--trusted-proxies"));
+    assert!(faults(serve(&[], "false")).is_empty());
+    assert_eq!(faults(serve(&["nobody"], "true")).len(), 1, "told once");
+    let proxies = Config::parse(serve(&["10.0.0.0/8", "192.0.2.7"], "true")).expect("valid").proxies;
+    assert_eq!(proxies.defender, proxies.trusted);
+    assert!(proxies.https.is_empty() && proxies.trusted.contains([10, 1, 2, 3].into()));
 }
 
 #[test]

@@ -20,6 +20,7 @@ use super::peer;
 use super::renewal::Renewal;
 use super::session::{self, Session, Socket};
 use super::upgrade::{UpgradeError, upgrade};
+use crate::announced::{self, AnnouncementError};
 use crate::door::{Place, SilentError};
 use crate::enroll::Credential;
 use crate::fleet::Arrival;
@@ -28,6 +29,8 @@ use crate::metrics::Handshake;
 /// Why a connection did not become a session.
 #[derive(Debug, Error)]
 enum Refusal {
+    #[error(transparent)]
+    Announcement(AnnouncementError),
     #[error("{0:?}: {cause}", cause = .0.cause())]
     Closed(Close),
     #[error("hello cannot be read")]
@@ -35,7 +38,7 @@ enum Refusal {
     #[error("the peer went away before hello")]
     Left,
     #[error("waiting for the handshake")]
-    Silent(#[from] SilentError),
+    Silent(#[source] SilentError),
     #[error("{0} took longer than {seconds} s", seconds = STEP_TIMEOUT.as_secs())]
     TimedOut(&'static str),
     #[error("TLS handshake")]
@@ -61,9 +64,9 @@ struct Greeting {
 impl super::Inner {
     /// Takes one connection as far as it goes: refused with a cause, or a session in a task of its own (a task
     /// keeps the memory of its largest state, and a handshake is larger than a session).
-    pub(super) async fn arrive(self: Arc<Self>, stream: TcpStream, address: SocketAddr, place: Place) {
+    pub(super) async fn arrive(self: Arc<Self>, stream: TcpStream, mut address: SocketAddr, place: Place) {
         let welcomed = tokio::select! {
-            welcomed = self.receive(stream, address, &place) => welcomed,
+            welcomed = self.receive(stream, &mut address, &place) => welcomed,
             () = self.shutdown.cancelled() => return,
         };
         drop(place);
@@ -73,21 +76,19 @@ impl super::Inner {
                 let tasks = self.tasks.clone();
                 tasks.spawn("defender session", session.run(self));
             }
-            Err(refusal) => tracing::debug!(
-                peer = address.to_string(),
-                error = lifecycle::logging::error_chain(&refusal),
-                "Defender connection refused"
-            ),
+            Err(refusal) => refusal.log(address),
         }
     }
 
+    /// `address` becomes that of the Defender when a proxy announces it.
     async fn receive(
         &self,
-        stream: TcpStream,
-        address: SocketAddr,
+        mut stream: TcpStream,
+        address: &mut SocketAddr,
         place: &Place,
     ) -> Result<Box<Session>, Refusal> {
-        place.first_byte(&stream).await?;
+        *address = announced::client(&mut stream, *address, place).await?;
+        let address = *address;
         place
             .in_turn(|| async move {
                 let greeting = self.shake_hands(stream).await?;
@@ -186,7 +187,28 @@ impl From<Close> for Verdict {
     }
 }
 
+impl From<AnnouncementError> for Refusal {
+    fn from(error: AnnouncementError) -> Self {
+        match error {
+            AnnouncementError::Silent(silent) => Self::Silent(silent),
+            error => Self::Announcement(error),
+        }
+    }
+}
+
 impl Refusal {
+    fn log(&self, peer: SocketAddr) {
+        let (peer, error) = (peer.to_string(), lifecycle::logging::error_chain(self));
+        let remedy = match self {
+            Self::Announcement(error) => error.remedy(),
+            _ => None,
+        };
+        match remedy {
+            Some(remedy) => tracing::warn!(peer, error, remedy, "Defender connection refused"),
+            None => tracing::debug!(peer, error, "Defender connection refused"),
+        }
+    }
+
     /// What it is counted as.
     fn outcome(&self) -> Handshake {
         match self {
@@ -195,7 +217,9 @@ impl Refusal {
             Self::Closed(Close::ApprovalNeeded) => Handshake::IdentityMismatch,
             Self::Closed(Close::RegistrationRefused) => Handshake::Registration,
             Self::Closed(Close::TooOld) => Handshake::TooOld,
-            Self::Closed(_) | Self::Hello(_) | Self::WebSocket(_) => Handshake::Malformed,
+            Self::Announcement(_) | Self::Closed(_) | Self::Hello(_) | Self::WebSocket(_) => {
+                Handshake::Malformed
+            }
             Self::Left => Handshake::Left,
             Self::Silent(_) => Handshake::Silent,
             Self::TimedOut(_) => Handshake::TimedOut,
@@ -211,7 +235,7 @@ impl Refusal {
             Self::Hello(error) => Some(error.close()),
             Self::TimedOut(_) => Some(Close::Malformed),
             Self::WebSocket(error) => session::close_for(error),
-            Self::Left | Self::Silent(_) | Self::Tls(_) | Self::Upgrade(_) => None,
+            Self::Announcement(_) | Self::Left | Self::Silent(_) | Self::Tls(_) | Self::Upgrade(_) => None,
         }
     }
 }

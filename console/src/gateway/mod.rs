@@ -78,7 +78,8 @@ impl Gateway {
         Self { inner: Arc::new(Inner { fleet, enrolment, metrics, tls, heartbeat, grace, tasks, shutdown }) }
     }
 
-    /// Accepts connections until shutdown.
+    /// Accepts connections until shutdown. There is no limit for one address: behind it may be a site of thousands of
+    /// hosts, and who has not shown a certificate yet is held back at the door.
     pub async fn serve(self, listener: TcpListener, door: Door) {
         let shutdown = self.inner.shutdown.clone();
         loop {
@@ -102,7 +103,10 @@ impl Gateway {
         let place = door.place().await?;
         loop {
             match listener.accept().await {
-                Ok((stream, address)) => return Some((stream, address, place)),
+                Ok((stream, address)) => {
+                    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                    return Some((stream, address, place));
+                }
                 Err(error) => {
                     // Out of descriptors or memory: the connection stays in the backlog, others may end soon.
                     tracing::warn!(

@@ -1,10 +1,14 @@
-//! How many connections one address may have open at once, so that one host cannot take all that the Console has.
+//! How many connections one address may have open at once, so that one host cannot take all that the Console has. The
+//! connections of a trusted proxy do not count; instead, each client behind it may make as many calls at once.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Response;
+use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
 /// The open connections of one listener by address. Clones share it.
@@ -25,8 +29,8 @@ pub(super) struct Guest {
 }
 
 impl Crowd {
-    /// One connection more of this address; `None` when it has too many: close this one.
-    pub(super) fn enter(&self, address: SocketAddr) -> Option<Guest> {
+    /// One connection or call (`what`) more of this address; `None` when it has too many: refuse this one.
+    pub(super) fn enter(&self, address: SocketAddr, what: &str) -> Option<Guest> {
         let address = address.ip();
         let mut inner = self.lock();
         let open = inner.open.entry(address).or_default();
@@ -38,9 +42,9 @@ impl Crowd {
             inner.told = Some(Instant::now());
             tracing::warn!(
                 peer = address.to_string(),
-                connections = MOST,
-                remedy = "find out what opens so many; a proxy that speaks for many users belongs on --http-listen",
-                "Too many HTTPS connections of one address, newer ones are closed"
+                most = MOST,
+                remedy = "find out what opens so many; proxies that speak for many users are named with --trusted-proxies",
+                "Too many HTTPS {what} of one address, newer ones are closed"
             );
         }
         None
@@ -52,9 +56,14 @@ impl Crowd {
 }
 
 impl Guest {
-    /// Counts until `connection` has ended.
-    pub(super) async fn stay(self, connection: impl Future<Output = ()>) {
-        connection.await;
+    /// Counts until the answer has gone out.
+    pub(super) fn stay(self, answer: Response<Body>) -> Response<Body> {
+        answer.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _counted = &self;
+                frame
+            }))
+        })
     }
 }
 
@@ -83,12 +92,12 @@ mod tests {
     fn one_address_has_an_end_and_others_do_not_notice() {
         let crowd = Crowd::default();
         let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
-        let mut guests: Vec<_> = (0..MOST).filter_map(|_| crowd.enter(at("192.0.2.1:5"))).collect();
+        let mut guests: Vec<_> = (0..MOST).filter_map(|_| crowd.enter(at("192.0.2.1:5"), "calls")).collect();
         assert_eq!(guests.len(), MOST);
-        assert!(crowd.enter(at("192.0.2.1:6")).is_none());
-        assert!(crowd.enter(at("192.0.2.2:5")).is_some());
+        assert!(crowd.enter(at("192.0.2.1:6"), "calls").is_none());
+        assert!(crowd.enter(at("192.0.2.2:5"), "calls").is_some());
         guests.pop();
-        assert!(crowd.enter(at("192.0.2.1:7")).is_some());
+        assert!(crowd.enter(at("192.0.2.1:7"), "calls").is_some());
         guests.clear();
         assert!(crowd.lock().open.is_empty());
     }

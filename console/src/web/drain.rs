@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response, Version};
+use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
 use hyper::rt::{Executor, Read, Write};
 use hyper::server::conn::{http1, http2};
@@ -20,18 +21,25 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use super::crowd::Crowd;
+use super::error::ApiError;
 use super::listener::Peer;
 use super::patient::Patient;
+use crate::config::TrustedProxies;
 
 /// A connection that is about to be served.
 pub(super) struct Connection {
-    router: Router,
-    peer: Peer,
-    grace: Duration,
-    tasks: Tasks,
-    shutdown: CancellationToken,
+    pub(super) router: Router,
+    pub(super) peer: Peer,
+    /// Whose word about clients is believed.
+    pub(super) proxies: TrustedProxies,
+    /// Where each client is counted, when the peer is one of these.
+    pub(super) crowd: Option<Crowd>,
+    pub(super) grace: Duration,
+    pub(super) tasks: Tasks,
+    pub(super) shutdown: CancellationToken,
     /// Cancelled by the first request.
-    asked: CancellationToken,
+    pub(super) asked: CancellationToken,
 }
 
 /// What HTTP/1 and HTTP/2 connections have in common.
@@ -82,16 +90,6 @@ where
 }
 
 impl Connection {
-    pub(super) fn new(
-        router: Router,
-        peer: Peer,
-        grace: Duration,
-        tasks: Tasks,
-        shutdown: CancellationToken,
-    ) -> Self {
-        Self { router, peer, grace, tasks, shutdown, asked: CancellationToken::new() }
-    }
-
     /// Serves HTTP/1.
     pub(super) async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let mut builder = http1::Builder::new();
@@ -116,15 +114,27 @@ impl Connection {
     ) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
     + use<> {
         let (router, peer, asked) = (self.router.clone(), self.peer.clone(), self.asked.clone());
+        let (crowd, proxies) = (self.crowd.clone(), self.proxies.clone());
         service_fn(move |request: Request<Incoming>| {
             asked.cancel();
             let ending = peer.ending.clone();
             let has_streams = request.version() >= Version::HTTP_2;
             let mut request = request.map(Body::new);
-            request.extensions_mut().insert(peer.clone());
+            let client = match crowd {
+                Some(_) => peer.behind(request.headers(), &proxies),
+                None => peer.clone(),
+            };
+            let place = crowd.as_ref().map(|crowd| crowd.enter(client.address, "calls"));
+            request.extensions_mut().insert(client);
             let answer = router.clone().oneshot(request);
             async move {
-                let mut answer = answer.await?;
+                let mut answer = match place {
+                    None => answer.await?,
+                    Some(Some(guest)) => guest.stay(answer.await?),
+                    Some(None) => {
+                        ApiError::Unavailable("too many calls of one address at once").into_response()
+                    }
+                };
                 if ending.is_cancelled() && !has_streams {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }

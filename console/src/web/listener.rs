@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::FromRequestParts;
-use axum::http::Extensions;
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{Extensions, HeaderMap};
 use certs::Subscriber;
 use lifecycle::Tasks;
 use rustls::ServerConfig;
@@ -22,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::crowd::{Crowd, Guest};
 use super::drain::Connection;
+use super::forwarded;
+use crate::announced::{self, AnnouncementError};
+use crate::config::TrustedProxies;
 use crate::door::{Door, Place};
 
 /// What every listener of the API shares.
@@ -31,19 +35,23 @@ pub struct FrontEnd {
     pub router: Router,
     /// How long connections of an older configuration may finish.
     pub grace: Duration,
+    /// Whose word about clients is believed.
+    pub proxies: TrustedProxies,
     /// Owns the connections.
     pub tasks: Tasks,
     /// Ends the listeners; connections finish the call in flight.
     pub shutdown: CancellationToken,
 }
 
-/// Who is at the other end of a call's connection.
+/// Who is at the other end of a call's connection, or behind the trusted proxy that is.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     /// The address.
     pub(super) address: SocketAddr,
-    /// Whether it is encrypted up to here.
+    /// How it speaks with the Console, or with the proxy in front.
     pub(super) scheme: Scheme,
+    /// The host that it has called, where a proxy tells.
+    pub(super) host: Option<Authority>,
     /// Cancelled when the connection should end: a rotation, or the Console stops.
     pub(super) ending: CancellationToken,
     /// Cancelled when the Console stops.
@@ -69,10 +77,12 @@ struct Generations {
 /// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 enum HandshakeError {
+    #[error(transparent)]
+    Announcement(#[from] AnnouncementError),
+    #[error("more connections of one address than it may have")]
+    Crowded,
     #[error("TLS handshake")]
     Io(#[from] std::io::Error),
-    #[error(transparent)]
-    Silent(#[from] crate::door::SilentError),
     #[error("TLS handshake took longer than {} s", HANDSHAKE.as_secs())]
     TimedOut(#[from] tokio::time::error::Elapsed),
 }
@@ -85,9 +95,16 @@ impl FrontEnd {
         let mut faults = AcceptFaults::default();
         let crowd = Crowd::default();
         while let Some((stream, address, place)) = self.accept_at(&listener, &door, &mut faults).await {
-            // Closed before a handshake, which would cost more than it tells.
-            let Some(guest) = crowd.enter(address) else { continue };
-            let handshake = self.clone().handshake(stream, address, (place, guest), Arc::clone(&generations));
+            let guest = match self.is_proxy(address) {
+                true => None,
+                // Closed before a handshake, which would cost more than it tells.
+                false => match crowd.enter(address, "connections") {
+                    None => continue,
+                    guest => guest,
+                },
+            };
+            let arrival = Arrival { stream, address, place, guest };
+            let handshake = self.clone().handshake(arrival, crowd.clone(), Arc::clone(&generations));
             self.tasks.spawn("https handshake", handshake);
         }
     }
@@ -95,11 +112,24 @@ impl FrontEnd {
     /// Serves plain HTTP until `shutdown`.
     pub async fn serve_plain(self, listener: TcpListener) {
         let mut faults = AcceptFaults::default();
+        let crowd = Crowd::default();
         while let Some((stream, address)) = self.accept(&listener, &mut faults).await {
+            // As long as nobody has said which are the proxies, each may be one.
+            let is_proxy = self.proxies.is_empty() || self.is_proxy(address);
+            let guest = if is_proxy { None } else { crowd.enter(address, "connections") };
+            if !is_proxy && guest.is_none() {
+                continue;
+            }
             let (ending, stopping) = (self.shutdown.child_token(), self.shutdown.clone());
-            let peer = Peer { address, scheme: Scheme::Http, ending, stopping };
-            self.tasks.spawn("http connection", self.connection(peer).http1(stream));
+            let peer = Peer { address, scheme: Scheme::Http, host: None, ending, stopping };
+            let connection = self.connection(peer, crowd.clone()).http1(stream);
+            self.tasks.spawn("http connection", stay(guest, connection));
         }
+    }
+
+    /// One that speaks for many: each of its clients is counted, not itself.
+    fn is_proxy(&self, address: SocketAddr) -> bool {
+        self.proxies.contains(address.ip())
     }
 
     /// The place is taken before the connection: without one, connections wait in the backlog.
@@ -139,33 +169,79 @@ impl FrontEnd {
         }
     }
 
-    async fn handshake(
-        self,
-        stream: TcpStream,
-        address: SocketAddr,
-        (place, guest): (Place, Guest),
-        generations: Arc<Generations>,
-    ) {
+    async fn handshake(self, mut arrival: Arrival, crowd: Crowd, generations: Arc<Generations>) {
+        let peer = arrival.address;
+        if let Err(error) = self.identify(&mut arrival, &crowd).await {
+            return refused(peer, &error);
+        }
+        let Arrival { stream, address, place, guest } = arrival;
         match shake(stream, &place, &generations).await {
             Ok((stream, ending)) => {
                 let stopping = self.shutdown.clone();
-                let connection = self.connection(Peer { address, scheme: Scheme::Https, ending, stopping });
+                let peer = Peer { address, scheme: Scheme::Https, host: None, ending, stopping };
+                let connection = self.connection(peer, crowd);
                 // A task keeps the size of its largest state: the connection gets a fresh one.
                 if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                    self.tasks.spawn("https connection", guest.stay(connection.http2(stream)));
+                    self.tasks.spawn("https connection", stay(guest, connection.http2(stream)));
                 } else {
-                    self.tasks.spawn("https connection", guest.stay(connection.http1(stream)));
+                    self.tasks.spawn("https connection", stay(guest, connection.http1(stream)));
                 }
             }
-            Err(error) => {
-                let error = lifecycle::logging::error_chain(&error);
-                tracing::debug!(peer = address.to_string(), error, "HTTPS handshake failed");
-            }
+            Err(error) => refused(address, &error),
         }
     }
 
-    fn connection(&self, peer: Peer) -> Connection {
-        Connection::new(self.router.clone(), peer, self.grace, self.tasks.clone(), self.shutdown.clone())
+    /// Waits for the first byte, and takes a proxy's word for whose connection it is.
+    async fn identify(&self, arrival: &mut Arrival, crowd: &Crowd) -> Result<(), HandshakeError> {
+        let Arrival { stream, address, place, guest } = arrival;
+        let client = announced::client(stream, *address, place).await?;
+        if client != *address && !self.is_proxy(client) {
+            *guest = Some(crowd.enter(client, "connections").ok_or(HandshakeError::Crowded)?);
+        }
+        *address = client;
+        Ok(())
+    }
+
+    fn connection(&self, peer: Peer, crowd: Crowd) -> Connection {
+        let proxies = self.proxies.clone();
+        Connection {
+            router: self.router.clone(),
+            crowd: proxies.contains(peer.address.ip()).then_some(crowd),
+            peer,
+            proxies,
+            grace: self.grace,
+            tasks: self.tasks.clone(),
+            shutdown: self.shutdown.clone(),
+            asked: CancellationToken::new(),
+        }
+    }
+}
+
+/// A connection whose handshake has not begun.
+struct Arrival {
+    stream: TcpStream,
+    address: SocketAddr,
+    place: Place,
+    /// That it counts; `None` for a proxy.
+    guest: Option<Guest>,
+}
+
+/// Counts the connection until it has ended.
+async fn stay(guest: Option<Guest>, connection: impl Future<Output = ()>) {
+    connection.await;
+    drop(guest);
+}
+
+fn refused(peer: SocketAddr, error: &HandshakeError) {
+    let peer = peer.to_string();
+    let remedy = match error {
+        HandshakeError::Announcement(error) => error.remedy(),
+        _ => None,
+    };
+    let error = lifecycle::logging::error_chain(error);
+    match remedy {
+        Some(remedy) => tracing::warn!(peer, error, remedy, "HTTPS connection refused"),
+        None => tracing::debug!(peer, error, "HTTPS handshake failed"),
     }
 }
 
@@ -174,7 +250,6 @@ async fn shake(
     place: &Place,
     generations: &Generations,
 ) -> Result<(TlsStream<TcpStream>, CancellationToken), HandshakeError> {
-    place.first_byte(&stream).await?;
     let shake = async move || {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         // As late as possible: a client that dialled before a rotation and speaks after it gets the new one.
@@ -215,11 +290,23 @@ impl Generations {
 }
 
 impl Peer {
+    /// The client that the peer, a trusted proxy, speaks for.
+    pub(super) fn behind(&self, headers: &HeaderMap, proxies: &TrustedProxies) -> Self {
+        let told = forwarded::told(headers, proxies);
+        Self {
+            address: told.address.unwrap_or(self.address),
+            scheme: told.scheme.unwrap_or(self.scheme),
+            host: told.host,
+            ..self.clone()
+        }
+    }
+
     /// The peer of a call; in tests without a connection, nobody.
     pub(super) fn of(extensions: &Extensions) -> Self {
         extensions.get().cloned().unwrap_or_else(|| Self {
             address: SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
             scheme: Scheme::Http,
+            host: None,
             ending: CancellationToken::new(),
             stopping: CancellationToken::new(),
         })

@@ -5,6 +5,7 @@
 //! listener.rs       TCP -> TLS -> router; the newest configuration for each handshake
 //! drain.rs          one connection from its first request to its end
 //! crowd.rs          how many connections one address may have
+//! forwarded.rs      what trusted proxies tell of their clients
 //! patient.rs        a client that does not read its answer
 //! auth.rs           who may call what
 //! cookie.rs         the session cookie
@@ -71,6 +72,7 @@ mod drain;
 mod error;
 mod events;
 mod expiry;
+mod forwarded;
 mod guard;
 mod history;
 mod input;

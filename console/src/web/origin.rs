@@ -79,13 +79,17 @@ fn public(url: &PublicUrl) -> Option<Site> {
 /// tell whether the browser spoke HTTPS with it.
 fn is_called(page: &Site, parts: &Parts) -> bool {
     let is_https = Peer::of(&parts.extensions).scheme == listener::Scheme::Https;
+    let called = called(parts).and_then(|called| host_and_port(&called, page.0));
+    (page.0 || !is_https) && called == Some((page.1.clone(), page.2))
+}
+
+/// The host that the request calls: as a trusted proxy tells, else as it says itself.
+pub(super) fn called(parts: &Parts) -> Option<Authority> {
     let header = || parts.headers.get(HOST).filter(|_| only(&parts.headers, &HOST));
-    let called = match parts.uri.authority() {
-        Some(authority) => Some(authority.clone()),
-        None => header().and_then(|host| Authority::try_from(host.as_bytes()).ok()),
-    };
-    let Some(called) = called.and_then(|called| host_and_port(&called, page.0)) else { return false };
-    (page.0 || !is_https) && called == (page.1.clone(), page.2)
+    Peer::of(&parts.extensions)
+        .host
+        .or_else(|| parts.uri.authority().cloned())
+        .or_else(|| Authority::try_from(header()?.as_bytes()).ok())
 }
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -105,7 +109,7 @@ mod tests {
         let (mut parts, ()) = request.body(()).expect("valid").into_parts();
         let (ending, stopping) = (CancellationToken::new(), CancellationToken::new());
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        parts.extensions.insert(Peer { address, scheme, ending, stopping });
+        parts.extensions.insert(Peer { address, scheme, host: None, ending, stopping });
         parts
     }
 
@@ -166,6 +170,23 @@ mod tests {
             let headers = [("host", "console.example.com"), ("origin", origin)];
             let parts = parts(listener::Scheme::Http, "/logout", &headers);
             assert_eq!(of(&parts, None), Origin::Own, "{origin}");
+        }
+    }
+
+    #[test]
+    fn the_host_and_scheme_that_a_trusted_proxy_tells_count_and_no_other() {
+        for (origin, judgement) in [
+            ("https://console.example.com", Origin::Own),
+            ("http://console.example.com", Origin::Foreign),
+            ("https://inner:8081", Origin::Foreign),
+        ] {
+            let headers = [("host", "inner:8081"), ("origin", origin)];
+            let mut parts = parts(listener::Scheme::Http, "/logout", &headers);
+            let told = [("x-forwarded-proto", "https"), ("x-forwarded-host", "console.example.com")]
+                .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+            let client = Peer::of(&parts.extensions).behind(&told.into_iter().collect(), &"10.0.0.1".into());
+            parts.extensions.insert(client);
+            assert_eq!(of(&parts, None), judgement, "{origin}");
         }
     }
 }

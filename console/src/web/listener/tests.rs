@@ -43,7 +43,13 @@ impl Running {
         };
         let router = api.router.clone().merge(Router::new().route("/slow", slow));
         let (tasks, shutdown) = (Tasks::new(), CancellationToken::new());
-        let front_end = FrontEnd { router, grace, tasks: tasks.clone(), shutdown: shutdown.clone() };
+        let front_end = FrontEnd {
+            router,
+            grace,
+            proxies: TrustedProxies::default(),
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         tasks.spawn("listener", front_end.serve(listener, api.state.https.clone(), Door::new(64)));
@@ -311,6 +317,7 @@ async fn plain_http_serves_the_same_without_promising_tls() {
     let front_end = FrontEnd {
         router: api.router.clone(),
         grace: LONG,
+        proxies: TrustedProxies::default(),
         tasks: tasks.clone(),
         shutdown: shutdown.clone(),
     };

@@ -60,7 +60,7 @@ struct RoleRow {
 pub(super) async fn page(
     visitor: Visitor,
     State(state): State<AppState>,
-    headers: axum::http::HeaderMap,
+    parts: axum::http::request::Parts,
 ) -> Result<Response, PageError> {
     let now = OffsetDateTime::now_utc();
     let caller = visitor.caller.clone();
@@ -72,7 +72,7 @@ pub(super) async fn page(
         true => Some(user_rows(state.access.users().await?, &keys, &visitor)),
         false => None,
     };
-    let host = headers.get(axum::http::header::HOST).and_then(|host| host.to_str().ok());
+    let host = crate::web::origin::called(&parts);
     let public = state.public_url.current().map(|url| url.as_str().to_owned());
     let roles =
         Role::ALL.map(|role| RoleRow { role, about: about(role), is_covered: visitor.role.covers(role) });
@@ -82,7 +82,9 @@ pub(super) async fn page(
         sessions: sessions.into_iter().map(SessionRow::new).collect(),
         limits: state.access.session_limits().await?,
         roles,
-        host: public.unwrap_or_else(|| format!("https://{}", host.unwrap_or("CONSOLE:8083"))),
+        host: public.unwrap_or_else(|| {
+            format!("https://{}", host.as_ref().map_or("CONSOLE:8083", |host| host.as_str()))
+        }),
         frame: Frame::new(&state, visitor, Entry::Access, "Access"),
     })
 }
