@@ -121,7 +121,9 @@ impl Opened {
             fleet: fleet.clone(),
             store: store.clone(),
         };
+        let keeper = Keeper::new(store.clone(), config.database.clone(), &config.data_dir);
         let sources = Sources {
+            backups: keeper.clone(),
             fleet: fleet.clone(),
             https: channels.https.clone(),
             defender: channels.defender.clone(),
@@ -131,7 +133,6 @@ impl Opened {
         let alerts = Alerts::open(store.clone(), sources, hostname()).await?;
         let door = Door::new(places(descriptors)).announced_by(config.proxies.defender);
         let ready = web::Ready::default();
-        let keeper = Keeper::new(store.clone(), config.database.clone(), &config.data_dir);
         let state = web::AppState {
             access,
             backups: keeper.clone(),

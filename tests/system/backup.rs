@@ -134,6 +134,24 @@ async fn backups_are_made_listed_downloaded_and_deleted_through_the_api() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_fails_is_an_alert_until_one_is_made() {
+    let console = TestConsole::start().await;
+    let api = console.api().await;
+    let events = api.events().await;
+    let settings = json!({"schedule": "daily", "passphrase": PASSPHRASE});
+    assert_eq!(api.call(Method::POST, "settings/backups", Some(settings)).await.status, 200);
+    let (there, away) = (data(&console).join("certificates"), data(&console).join("elsewhere"));
+    std::fs::rename(&there, &away).expect("there");
+    let failed = api.call(Method::POST, "backups", None).await;
+    assert!(failed.status >= 500, "{failed:?}");
+    let raised = events.expect("alert.raised", |data| data["alert"] == "backup-failed").await;
+    assert!(raised["summary"].as_str().is_some_and(|text| text.contains("certificates")), "{raised}");
+    std::fs::rename(&away, &there).expect("there");
+    assert_eq!(api.call(Method::POST, "backups", None).await.status, 201);
+    events.expect("alert.resolved", |data| data["alert"] == "backup-failed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_usage_is_told_apart_from_a_file_that_cannot_be_taken() {
     let mut console = TestConsole::start().await;
     let file = console.dir().join("console.backup");

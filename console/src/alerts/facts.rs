@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::rules::{Away, Expiry, FEW, Facts, Refusal, Trouble};
 use super::settings::Settings;
+use crate::backup::keeper::{Keeper, Last};
 use crate::fleet::{Fleet, Row};
 use crate::names::ExtraNames;
 
@@ -21,22 +22,17 @@ pub struct Sources {
     pub https: Subscriber<ServerConfig>,
     /// What the Defender listener runs on.
     pub defender: Subscriber<ServerConfig>,
+    /// Knows what the newest backup came to.
+    pub backups: Keeper,
     /// Knows the Console's own CA.
     pub names: ExtraNames,
     /// When the Console started.
     pub started: OffsetDateTime,
 }
 
-/// What is told from outside.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Reported {
-    pub(super) audit: Option<Trouble>,
-    pub(super) backup: Option<Trouble>,
-}
-
 impl Sources {
-    /// The facts now. Takes a while with a large fleet.
-    pub(super) fn gather(&self, settings: &Settings, reported: &Reported, now: OffsetDateTime) -> Facts {
+    /// The facts now; `audit` is what the last check of the audit log found. Takes a while with a large fleet.
+    pub(super) fn gather(&self, settings: &Settings, audit: Option<Trouble>, now: OffsetDateTime) -> Facts {
         let rows = self.fleet.rows();
         let patience = settings.patience();
         let away = |row: &&std::sync::Arc<Row>| {
@@ -57,8 +53,12 @@ impl Sources {
                 })
                 .collect(),
             is_starting: patience.is_some_and(|patience| now - self.started < patience),
-            audit: reported.audit.clone(),
-            backup: reported.backup.clone(),
+            audit,
+            backup: match self.backups.last() {
+                Last::None => None,
+                Last::Made => Some(None),
+                Last::Failed(failure) => Some(Some(format!("{}; {}", failure.cause, failure.remedy))),
+            },
         }
     }
 

@@ -45,7 +45,6 @@ pub use sending::SendError;
 pub use settings::{Secret, Settings, SettingsFault, Transport};
 
 use delivery::Fate;
-use facts::Reported;
 use notice::{Notice, Occasion};
 
 /// The alerts of this Console. Clones share them.
@@ -70,7 +69,8 @@ struct Inner {
 struct State {
     settings: Arc<Settings>,
     secret: Secret,
-    reported: Reported,
+    /// What the last check of the audit log found; `None` until it has ended.
+    audit: Option<Trouble>,
     /// As the store has them.
     open: Vec<Alert>,
 }
@@ -109,7 +109,7 @@ impl Alerts {
         let state = State {
             settings: Arc::new(settings),
             secret: Secret::parse(secret.into()).unwrap_or_default(),
-            reported: Reported::default(),
+            audit: None,
             open: store.open_alerts().await?,
         };
         Ok(Self(Arc::new(Inner {
@@ -135,13 +135,7 @@ impl Alerts {
 
     /// Says what the last check of the audit log found.
     pub fn report_audit(&self, trouble: Trouble) {
-        self.state().reported.audit = Some(trouble);
-        self.look();
-    }
-
-    /// Says what the last backup came to.
-    pub fn report_backup(&self, trouble: Trouble) {
-        self.state().reported.backup = Some(trouble);
+        self.state().audit = Some(trouble);
         self.look();
     }
 

@@ -367,7 +367,7 @@ fn backup(cause: &str) -> Condition {
         kind: Kind::BackupFailed,
         severity: Severity::Warning,
         summary: format!("The last backup could not be made: {cause}."),
-        remedy: "Make room in the data directory, then make one on the Settings page.".to_owned(),
+        remedy: "Mend that, then make one on the Settings page.".to_owned(),
     }
 }
 

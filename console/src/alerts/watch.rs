@@ -46,14 +46,14 @@ pub(super) async fn run(alerts: Alerts, shutdown: CancellationToken) {
 
 async fn look(alerts: &Alerts) -> Result<(), StoreError> {
     let open = alerts.store().open_alerts().await?;
-    let (settings, reported) = {
-        let State { settings, reported, .. } = &*alerts.state();
-        (settings.clone(), reported.clone())
+    let (settings, audit) = {
+        let State { settings, audit, .. } = &*alerts.state();
+        (settings.clone(), audit.clone())
     };
     let sources = alerts.0.sources.clone();
     let judging = tokio::task::spawn_blocking(move || {
         let now = OffsetDateTime::now_utc();
-        let facts = sources.gather(&settings, &reported, now);
+        let facts = sources.gather(&settings, audit, now);
         let changes = rules::judge(&facts, &open, &settings.expiry_days, now);
         (changes, open, now)
     });

@@ -36,10 +36,22 @@ struct Inner {
     folder: Folder,
     /// Held while one is made.
     turn: tokio::sync::Mutex<()>,
-    failure: Mutex<Option<Failure>>,
+    last: Mutex<Last>,
 }
 
-/// Why the newest backup failed.
+/// What the newest backup came to.
+#[derive(Debug, Clone, Default)]
+pub enum Last {
+    /// None was made since the start.
+    #[default]
+    None,
+    /// It is there.
+    Made,
+    /// It is not.
+    Failed(Failure),
+}
+
+/// Why a backup failed.
 #[derive(Debug, Clone)]
 pub struct Failure {
     /// When.
@@ -75,9 +87,9 @@ impl Keeper {
     #[must_use]
     pub fn new(store: Store, database: Database, data_dir: &Path) -> Self {
         let folder = Folder::of(data_dir);
-        let (turn, failure) = (tokio::sync::Mutex::default(), Mutex::default());
+        let (turn, last) = (tokio::sync::Mutex::default(), Mutex::default());
         let data_dir = data_dir.to_owned();
-        Self(Arc::new(Inner { store, database, data_dir, folder, turn, failure }))
+        Self(Arc::new(Inner { store, database, data_dir, folder, turn, last }))
     }
 
     /// The backups that are kept.
@@ -89,7 +101,13 @@ impl Keeper {
     /// Why the newest one failed; `None` when it did not.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {
-        self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        if let Last::Failed(failure) = self.last() { Some(failure) } else { None }
+    }
+
+    /// What the newest one came to.
+    #[must_use]
+    pub fn last(&self) -> Last {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// When backups are made.
@@ -153,15 +171,15 @@ impl Keeper {
             // Told to the one who asked; nobody else has to act.
             return made;
         }
-        let failure = made.as_ref().err().map(|error| Failure {
-            time: OffsetDateTime::now_utc(),
-            cause: error_chain(error),
-            remedy: error.remedy(),
-        });
-        if let Some(Failure { cause, remedy, .. }) = &failure {
-            tracing::error!(error = cause, remedy, "Backup failed");
-        }
-        *self.0.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+        let last = match &made {
+            Ok(_) => Last::Made,
+            Err(error) => {
+                let (time, cause, remedy) = (OffsetDateTime::now_utc(), error_chain(error), error.remedy());
+                tracing::error!(error = cause, remedy, "Backup failed");
+                Last::Failed(Failure { time, cause, remedy })
+            }
+        };
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
         made
     }
 

@@ -83,7 +83,9 @@ impl Api {
         let known = crate::enroll::State::default();
         let enrolment = Enrolment::new(authority, defender.clone(), store.clone(), known, lives);
         let names = ExtraNames::new(store.clone(), Arc::clone(&renewal));
-        let sources = (&fleet, &https, &defender, &names);
+        let backups =
+            Keeper::new(store.clone(), Database::Embedded(dir.path().join("console.db")), dir.path());
+        let sources = (&backups, &fleet, &https, &defender, &names);
         let alerts = alerts::opened(&store, sources).await;
         let rotation = AuthorityRotation {
             renewal: Arc::clone(&renewal),
@@ -95,11 +97,7 @@ impl Api {
         let state = AppState {
             alerts,
             access,
-            backups: Keeper::new(
-                store.clone(),
-                Database::Embedded(dir.path().join("console.db")),
-                dir.path(),
-            ),
+            backups,
             authority: rotation,
             custom_dir: nowhere.clone(),
             defender: defender.clone(),

@@ -7,10 +7,11 @@ use crate::store::alerts::AlertRows;
 /// Alerts that look at nothing by themselves.
 pub(super) async fn opened(
     store: &Store,
-    sources: (&Fleet, &Subscriber<ServerConfig>, &Subscriber<ServerConfig>, &ExtraNames),
+    sources: (&Keeper, &Fleet, &Subscriber<ServerConfig>, &Subscriber<ServerConfig>, &ExtraNames),
 ) -> Alerts {
-    let (fleet, https, defender, names) = sources;
+    let (backups, fleet, https, defender, names) = sources;
     let sources = Sources {
+        backups: backups.clone(),
         fleet: fleet.clone(),
         https: https.clone(),
         defender: defender.clone(),
