@@ -130,7 +130,7 @@ function tellState(state, text) {
   $("[data-text]", box).textContent = text;
 }
 
-const EVENTS = ["defender.connected", "defender.disconnected", "defender.decommissioned", "certificates.rotated",
+const EVENTS = ["defender.connected", "defender.disconnected", "defender.decommissioned", "defender.refused", "certificates.rotated",
   "certificates.refused", "alert.raised", "alert.resolved", "resync"];
 
 function listen() {

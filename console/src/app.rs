@@ -1,17 +1,13 @@
 //! The Console from its configuration to its end: what is opened in which order, what runs, and in what order it
 //! stops (accept no more -> tell peers -> drain until the deadline -> flush the store).
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use certs::{CustomDir, Outcome};
+use certs::{CustomDir, Guard, Outcome};
 use lifecycle::{Instance, Tasks, descriptors, signal};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use time::OffsetDateTime;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -25,12 +21,15 @@ use crate::config::Config;
 use crate::door::Door;
 use crate::enroll::{self, Enrolment, Lives};
 use crate::fleet::{EventKind, Fleet, Record};
-use crate::gateway::{Gateway, Timing};
+use crate::gateway::{Gateway, Parts, Timing};
 use crate::metrics::Metrics;
 use crate::names::ExtraNames;
 use crate::public_url::PublicAddress;
+use crate::refusals::Refusals;
+use crate::sockets::Sockets;
 use crate::store::Store;
 use crate::store::audits::Chain;
+use crate::store::fleet::CertificateSeen;
 use crate::store::writer::Writer;
 use crate::web;
 
@@ -58,6 +57,8 @@ struct Opened {
     store: Store,
     public_url: PublicAddress,
     records: Vec<Record>,
+    seen: Vec<CertificateSeen>,
+    guard: Guard,
     enrolled: enroll::State,
     channels: Channels,
     access: Access,
@@ -79,14 +80,17 @@ impl Opened {
         }
         let extra = ExtraNames::stored(&store).await?;
         let own_dir = config.data_dir.join("certificates");
+        let guard = Guard::default();
         Ok(Self {
             descriptors,
             _instance: instance,
-            channels: Channels::open(&own_dir, &custom_dir, names, &extra, now)?,
+            channels: Channels::open(&own_dir, &custom_dir, names, &extra, &guard, now)?,
             access: Access::open(store.clone(), &config.admin).await?,
             sockets: Sockets::bind(config)?,
             public_url: PublicAddress::open(store.clone(), config.public_url.clone()).await?,
             records: store.defenders().await?,
+            seen: store.certificates_seen().await?,
+            guard,
             enrolled: store.enrolment().await?,
             store,
         })
@@ -94,14 +98,25 @@ impl Opened {
 
     /// Serves until shutdown, then stops in good order.
     async fn serve(self, config: Config, front: Tasks, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { descriptors, _instance, store, public_url, records, enrolled, channels, access, sockets } =
-            self;
+        let Self {
+            descriptors,
+            _instance,
+            store,
+            public_url,
+            records,
+            seen,
+            guard,
+            enrolled,
+            channels,
+            access,
+            sockets,
+        } = self;
         let now = OffsetDateTime::now_utc();
         let back = Tasks::new();
         let flush = CancellationToken::new();
         let (writer, writer_task) = Writer::new(store.clone(), &records);
         back.spawn_critical("store writer", flush.clone(), writer_task.run(flush.clone()));
-        let fleet = Fleet::new(records, writer);
+        let fleet = Fleet::new(records, seen, writer, guard.clone());
         let enrolment = Enrolment::new(
             Arc::clone(&channels.authority),
             channels.defender.clone(),
@@ -113,6 +128,7 @@ impl Opened {
         keep_bundle(&enrolment, config.install_bundle_dir.as_deref()).await;
 
         let metrics = Metrics::new(now);
+        let refusals = Refusals::new(fleet.clone(), metrics.clone());
         let names = ExtraNames::new(store.clone(), Arc::clone(&channels.renewal));
         let rotation = AuthorityRotation {
             renewal: Arc::clone(&channels.renewal),
@@ -148,20 +164,21 @@ impl Opened {
             names: names.clone(),
             public_url,
             ready: ready.clone(),
+            refusals: refusals.clone(),
             store: store.clone(),
         };
         let router = web::router(state);
         let timing = Timing { heartbeat: config.heartbeat, grace: config.rotation_grace };
         let defender_tls = channels.defender.clone();
-        let gateway = Gateway::new(
-            fleet.clone(),
-            enrolment.clone(),
-            metrics.clone(),
-            defender_tls,
-            timing,
-            front.clone(),
-            shutdown.clone(),
-        );
+        let parts = Parts {
+            fleet: fleet.clone(),
+            enrolment: enrolment.clone(),
+            metrics: metrics.clone(),
+            refusals,
+            tls: defender_tls,
+            guard,
+        };
+        let gateway = Gateway::new(parts, timing, front.clone(), shutdown.clone());
         front.spawn_critical(
             "defender listener",
             shutdown.clone(),
@@ -310,58 +327,6 @@ async fn keep_bundle(enrolment: &Enrolment, dir: Option<&Path>) {
     }
 }
 
-/// The listening sockets with the addresses that they got; they stay open for the life of the Console.
-struct Sockets {
-    https: (TcpListener, SocketAddr),
-    defender: (TcpListener, SocketAddr),
-    http: Option<(TcpListener, SocketAddr)>,
-}
-
-impl Sockets {
-    fn bind(config: &Config) -> anyhow::Result<Self> {
-        Ok(Self {
-            https: bind(config.https_listen, "--https-listen")?,
-            defender: bind(config.defender_listen, "--defender-listen")?,
-            http: config.http_listen.map(|address| bind(address, "--http-listen")).transpose()?,
-        })
-    }
-}
-
-/// Listens on `address`; `[::]` takes IPv4 too, and becomes `0.0.0.0` on a host without IPv6.
-fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let socket = match listen(address) {
-        Err(error) if address.ip().is_unspecified() && has_no_ipv6(&error) => {
-            listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
-        }
-        other => other,
-    };
-    socket
-        .and_then(|socket| TcpListener::from_std(socket.into()))
-        .and_then(|listener| listener.local_addr().map(|bound| (listener, bound)))
-        .with_context(|| {
-            format!("listening on {address} ({flag}): give a free address, or stop the program that holds it")
-        })
-}
-
-fn listen(address: SocketAddr) -> std::io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    let options = SockRef::from(&socket);
-    options.set_reuse_address(true)?;
-    options.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket)
-}
-
-fn has_no_ipv6(error: &std::io::Error) -> bool {
-    use nix::errno::Errno;
-    let unsupported = [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL];
-    unsupported.into_iter().any(|errno| std::io::Error::from(errno).raw_os_error() == error.raw_os_error())
-}
-
 fn hostname() -> String {
     nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
 }
@@ -372,9 +337,6 @@ fn places(descriptors: u64) -> usize {
 }
 
 const AUDITS_REMEDY: &str = "compare with a backup of the database, and find out who else can write to it; new entries are chained on";
-
-/// The kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 65_535;
 
 /// How long peers may take to finish when the Console stops.
 const DRAIN: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use certs::{Authority, CertError, Channel, CustomDir, Material, Outcome, Rotation, Subscriber, tls};
+use certs::{Authority, CertError, Channel, CustomDir, Guard, Material, Outcome, Rotation, Subscriber, tls};
 use lifecycle::Tasks;
 use rustls::ServerConfig;
 use thiserror::Error;
@@ -55,7 +55,7 @@ pub struct Renewal {
 
 impl Channels {
     /// Decides what both channels start on: custom files where all of a channel's are there, else self-signed
-    /// material for `names` and `extra` ones, kept in `own_dir`.
+    /// material for `names` and `extra` ones, kept in `own_dir`. Whom `guard` refuses is not let in by the Defender listener.
     ///
     /// # Errors
     /// [`ChannelError`]: the Console must not start.
@@ -64,14 +64,17 @@ impl Channels {
         custom_dir: &CustomDir,
         names: Vec<String>,
         extra: &[String],
+        guard: &Guard,
         now: OffsetDateTime,
     ) -> Result<Self, ChannelError> {
         let authority = Arc::new(Authority::open_or_create(own_dir, now)?);
         let mut renewal = Renewal { authority: Arc::clone(&authority), names, fallbacks: Vec::new() };
         let (https, https_rotation) =
             renewal.channel(Channel::ConsoleHttps, custom_dir, extra, tls::console_https, now)?;
+        let rules = guard.clone();
+        let for_defenders = move |material: &Material| tls::console_defender(material, &rules);
         let (defender, defender_rotation) =
-            renewal.channel(Channel::ConsoleDefender, custom_dir, extra, tls::console_defender, now)?;
+            renewal.channel(Channel::ConsoleDefender, custom_dir, extra, for_defenders, now)?;
         let rotations = vec![https_rotation, defender_rotation];
         let (custom_dir, renewal) = (custom_dir.clone(), Arc::new(renewal));
         Ok(Self { authority, custom_dir, https, defender, renewal, rotations })
@@ -92,7 +95,7 @@ impl Renewal {
         channel: Channel,
         custom_dir: &CustomDir,
         extra: &[String],
-        build: fn(&Material) -> Result<ServerConfig, CertError>,
+        build: impl Fn(&Material) -> Result<ServerConfig, CertError> + Send + Sync + 'static,
         now: OffsetDateTime,
     ) -> Result<(Subscriber<ServerConfig>, Rotation<ServerConfig>), ChannelError> {
         let custom_fault = |error| ChannelError::Custom { channel, error };

@@ -10,9 +10,11 @@
 //! alerts/            what people should see to, and how they hear of it
 //! metrics/           what is counted while it runs
 //! names.rs           names in self-signed certificates that administrators add
+//! refusals/          who was refused at the Defender listener, and why
 //! public_url.rs      the URL that users reach the Console by
 //! door.rs            who may wait at a listener
 //! announced.rs       PROXY protocol: for whom a proxy connects
+//! sockets.rs         the listening sockets
 //! store/             what survives a restart
 //! access/            users, passwords, tokens, and what slows down guessing
 //! web/               the HTTPS listener (8083)
@@ -35,5 +37,7 @@ pub mod gateway;
 pub mod metrics;
 pub mod names;
 pub mod public_url;
+pub mod refusals;
+mod sockets;
 pub mod store;
 pub mod web;

@@ -4,6 +4,7 @@
 //! certificate, so a refusal arrives with the first read. Why an attempt failed is in `dial/error.rs`; what comes
 //! after, in `session.rs`; when to try, in `link.rs`.
 
+mod alert;
 mod error;
 mod step;
 mod tunnel;

@@ -58,8 +58,11 @@ impl FakeConsole {
     pub(crate) async fn with(ca: Ca, server: &Pair) -> Self {
         let dir = tempfile::tempdir().expect("directory");
         write_console_defender(dir.path(), &ca, server, Writing::Atomic);
-        let config =
-            certs::tls::console_defender(&material(Channel::ConsoleDefender, dir.path())).expect("config");
+        let config = certs::tls::console_defender(
+            &material(Channel::ConsoleDefender, dir.path()),
+            &certs::Guard::default(),
+        )
+        .expect("config");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         Self { ca, listener, acceptor: TlsAcceptor::from(Arc::new(config)) }
     }

@@ -32,6 +32,7 @@ use parts::{
     next_of_session,
 };
 
+mod pace;
 mod parts;
 
 /// What a link needs.
@@ -113,6 +114,8 @@ struct State {
     asked_early: bool,
     /// Whether the operator was told that the Console has decommissioned this Defender.
     told_decommissioned: bool,
+    /// Cause and remedy of a refusal for good, of one of the candidates since the best was last offered.
+    revoked: Option<(String, String)>,
 }
 
 impl State {
@@ -130,6 +133,7 @@ impl State {
             restarts: 0,
             asked_early: false,
             told_decommissioned: false,
+            revoked: None,
         }
     }
 
@@ -146,6 +150,9 @@ impl State {
         let candidates = self.link.candidates(&live);
         let Some(candidate) = candidates.get(self.turn).or(candidates.first()) else { return };
         self.turn = if self.turn < candidates.len() { self.turn } else { 0 };
+        if self.turn == 0 {
+            self.revoked = None;
+        }
         let call = Call {
             target: self.link.target.clone(),
             identity: self.link.identity.clone(),
@@ -267,7 +274,8 @@ impl State {
         }
         let next = ended.next();
         if matches!(next, Next::Hourly) {
-            self.idle(&ended.to_string());
+            let remedy = DialError::Closed { close: Close::Decommissioned, reason: String::new() }.remedy();
+            self.idle(&ended.to_string(), &remedy);
             return;
         }
         let is_dialing = matches!(self.attempt, Attempt::Dialing(_));
@@ -292,15 +300,22 @@ impl State {
             DialError::Closed { close, .. } => close.next(),
             _ => Next::BackOff,
         };
-        let cause = error_chain(error);
+        let (cause, remedy) = (error_chain(error), error.remedy());
         if matches!(next, Next::Hourly) {
             self.attempt = Attempt::Rest;
-            self.idle(&cause);
+            self.idle(&cause, &remedy);
             return;
         }
-        let remedy = error.remedy();
+        if error.is_revoked() {
+            self.revoked = Some((cause.clone(), remedy.clone()));
+        }
         let now = OffsetDateTime::now_utc();
         let delay = self.delay_after(error, next);
+        let was_last = self.turn == 0 && self.current.is_none() && error.is_about_certificates();
+        if let Some((cause, remedy)) = self.revoked.take_if(|_| was_last) {
+            self.idle(&cause, &remedy);
+            return;
+        }
         let retry_in_ms = milliseconds(delay);
         let address = self.link.target.address.configured();
         if self.current.is_some() {
@@ -320,8 +335,7 @@ impl State {
     }
 
     /// Decommissioned: asks again every hour, and at once when certificates change.
-    fn idle(&mut self, cause: &str) {
-        let remedy = DialError::Closed { close: Close::Decommissioned, reason: String::new() }.remedy();
+    fn idle(&mut self, cause: &str, remedy: &str) {
         self.link.board.disconnected(format!("{cause}; {remedy}"), OffsetDateTime::now_utc());
         if self.told_decommissioned {
             tracing::debug!(error = cause, "Still decommissioned");
@@ -331,62 +345,18 @@ impl State {
                 error = cause,
                 remedy,
                 retry_in_ms = milliseconds(HOURLY),
-                "The Console has decommissioned this Defender: it idles and asks again every hour"
+                "The Console has decommissioned this Defender: it idles and asks again every hour, or when its certificates change"
             );
         }
         self.attempt = Attempt::Wait(Instant::now() + HOURLY);
     }
-
-    /// Offers the next candidate soon when this one was not taken; begins again with the best after all of them.
-    fn delay_after(&mut self, error: &DialError, next: Next) -> Duration {
-        let is_free = self.current.is_none() || self.must_move;
-        if is_free && error.is_about_certificates() {
-            let count = self.link.candidates(&self.link.certificates.current()).len();
-            self.turn = (self.turn + 1) % count.max(1);
-            if self.turn != 0 {
-                return NEXT_CANDIDATE.mul_f64((self.link.share)());
-            }
-        }
-        let delay = self.delay(next);
-        if self.is_spare && !is_free { delay.max(BETTER_AGAIN) } else { delay }
-    }
-
-    fn delay(&mut self, next: Next) -> Duration {
-        let share = (self.link.share)();
-        match next {
-            Next::BackOff => self.backoff.next(share),
-            Next::Hourly => HOURLY,
-            Next::Now => {
-                self.restarts = self.restarts.saturating_add(1);
-                if self.restarts > 1 { RESTART_AGAIN_JITTER } else { RESTART_JITTER }.mul_f64(share)
-            }
-        }
-    }
-
-    /// The next attempt after `delay`, unless one is due earlier.
-    fn wait(&mut self, delay: Duration) {
-        let until = Instant::now() + delay;
-        self.attempt = match &self.attempt {
-            Attempt::Wait(earlier) if *earlier < until => Attempt::Wait(*earlier),
-            _ => Attempt::Wait(until),
-        };
-    }
 }
-
-/// How soon the next candidate is offered, at the latest.
-const NEXT_CANDIDATE: Duration = Duration::from_secs(1);
 
 /// How often the best certificates are tried while others are in use.
 const BETTER_AGAIN: Duration = Duration::from_secs(5 * 60);
 
 /// How often a decommissioned Defender asks again.
 const HOURLY: Duration = Duration::from_secs(60 * 60);
-
-/// A Console that restarts has all its Defenders come at once: a little apart is enough.
-const RESTART_JITTER: Duration = Duration::from_millis(100);
-
-/// The same, again and again.
-const RESTART_AGAIN_JITTER: Duration = Duration::from_secs(1);
 
 /// A session that has lasted this long starts the back-off afresh when it ends.
 const GOOD_AFTER: Duration = Duration::from_secs(10);

@@ -46,6 +46,7 @@ mod manners;
 mod monitoring;
 mod proxy;
 mod reconnect;
+mod revocation;
 mod rotation;
 mod sessions;
 mod shutdown;

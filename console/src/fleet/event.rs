@@ -67,6 +67,8 @@ pub enum EventKind {
     DefenderConnected(DefenderFacts),
     /// A Defender was decommissioned.
     DefenderDecommissioned(DefenderFacts),
+    /// A connection to the Defender listener was refused.
+    DefenderRefused(RefusedFacts),
     /// The last connection of a Defender ended.
     DefenderDisconnected {
         /// Which.
@@ -88,6 +90,23 @@ pub struct AlertFacts {
     pub severity: &'static str,
     /// What is the matter.
     pub summary: String,
+}
+
+/// Names a refusal in an event.
+#[derive(Debug, Clone, Serialize)]
+pub struct RefusedFacts {
+    /// The identity that the peer claims, or that is in its certificate.
+    pub id: Option<Uuid>,
+    /// The name of its host, where it is known.
+    pub hostname: Option<String>,
+    /// Where it came from.
+    pub address: String,
+    /// Why, one word.
+    pub cause: &'static str,
+    /// Why, one sentence.
+    pub detail: String,
+    /// What to do about it.
+    pub remedy: &'static str,
 }
 
 /// Names a Defender in an event.
@@ -114,6 +133,7 @@ impl FleetEvent {
             EventKind::DefenderConnected(_) => "defender.connected",
             EventKind::DefenderDecommissioned(_) => "defender.decommissioned",
             EventKind::DefenderDisconnected { .. } => "defender.disconnected",
+            EventKind::DefenderRefused(_) => "defender.refused",
         }
     }
 }

@@ -8,6 +8,7 @@
 //! handle.rs     what the rest of the Console can say to one live session
 //! desk.rs       commands to it, and who waits for their results
 //! event.rs      FleetEvent: numbered, kept for late readers
+//! holders.rs    which custom certificates Defenders were seen with
 //! census.rs     how many there are, by version and state
 //! view.rs       a Defender as the API shows it
 //! ```
@@ -19,6 +20,7 @@ mod census;
 mod desk;
 mod event;
 mod handle;
+mod holders;
 mod index;
 mod query;
 mod registry;
@@ -27,7 +29,7 @@ mod view;
 
 pub use census::Census;
 pub use desk::CommandError;
-pub use event::{EventKind, EventStream, FleetEvent};
+pub use event::{EventKind, EventStream, FleetEvent, RefusedFacts};
 pub use handle::{Order, SessionHandle};
 pub use index::{Facet, Facets};
 pub use query::{Found, Order as ListOrder, Query, Sort};
@@ -38,6 +40,7 @@ pub use view::DefenderView;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use certs::Guard;
 use protocol::Close;
 use protocol::message::{Hello, Report};
 use serde_json::{Value, json};
@@ -47,10 +50,11 @@ use uuid::Uuid;
 use crate::store::Figures;
 use crate::store::StoreError;
 use crate::store::audits::{Action, Actor, Deed};
-use crate::store::fleet::Decommission;
+use crate::store::fleet::{CertificateSeen, Decommission};
 use crate::store::history::{Connection, Sample};
 use crate::store::writer::{Writer, WriterGone};
 use event::Events;
+use holders::{Holders, digest, hex};
 use index::Index;
 use registry::{Line, Registry};
 
@@ -67,12 +71,15 @@ struct Inner {
     /// Taken before `state` where both are.
     index: Mutex<Index>,
     writer: Writer,
+    /// Refuses whoever was decommissioned from the handshake on.
+    guard: Guard,
 }
 
 #[derive(Debug)]
 struct State {
     registry: Registry,
     events: Events,
+    holders: Holders,
 }
 
 impl Line {
@@ -87,13 +94,36 @@ impl Line {
 }
 
 impl Fleet {
-    /// A fleet as the store knows it, nobody connected yet.
+    /// A fleet as the store knows it, nobody connected yet: its Defenders, and what they were `seen` with.
     #[must_use]
-    pub fn new(records: Vec<Record>, writer: Writer) -> Self {
+    pub fn new(records: Vec<Record>, seen: Vec<CertificateSeen>, writer: Writer, guard: Guard) -> Self {
+        let gone = records.iter().filter(|record| record.decommissioned_at.is_some());
+        let gone: Vec<Uuid> = gone.map(|record| record.defender.id).collect();
+        let mut holders = Holders::default();
+        for one in seen {
+            if let Some(digest) = digest(&one.sha256) {
+                holders.see(one.defender, digest);
+            }
+        }
+        for id in gone {
+            guard.refuse_holder(&id.to_string());
+            holders.decommission(id).iter().for_each(|orphan| guard.refuse_certificate(&hex(orphan)));
+        }
         let registry = Registry::new(records);
         let index = Mutex::new(Index::new(&registry));
-        let state = Mutex::new(State { registry, events: Events::default() });
-        Self { inner: Arc::new(Inner { state, index, writer }) }
+        let state = Mutex::new(State { registry, events: Events::default(), holders });
+        Self { inner: Arc::new(Inner { state, index, writer, guard }) }
+    }
+
+    /// Notes that a Defender has shown a custom certificate: once nobody is left that has it, it is refused.
+    pub fn see_certificate(&self, id: Uuid, sha256: &str, not_after: OffsetDateTime) {
+        let Some(digest) = digest(sha256) else { return };
+        let mut state = self.state();
+        if state.registry.get(id).is_some() && state.holders.see(id, digest) {
+            drop(state);
+            let seen = CertificateSeen { defender: id, sha256: sha256.to_owned(), not_after };
+            self.inner.writer.certificate_seen(seen);
+        }
     }
 
     /// Takes in a Defender that said `hello`. An older connection of it no longer counts; the caller closes it with
@@ -123,6 +153,12 @@ impl Fleet {
     #[must_use]
     pub fn is_decommissioned(&self, id: Uuid) -> bool {
         self.state().registry.is_decommissioned(id)
+    }
+
+    /// The name of a Defender's host, also of a decommissioned one.
+    #[must_use]
+    pub fn hostname(&self, id: Uuid) -> Option<String> {
+        self.state().registry.hostname(id)
     }
 
     /// Notes that a session has ended; does nothing when a newer one has taken its place.
@@ -176,7 +212,10 @@ impl Fleet {
         let mut state = self.state();
         let Some((row, session)) = state.registry.decommission(id, now) else { return Ok(false) };
         state.events.publish(now, EventKind::decommissioned(&row.record));
+        let orphans = state.holders.decommission(id);
         drop(state);
+        self.inner.guard.refuse_holder(&id.to_string());
+        orphans.iter().for_each(|orphan| self.inner.guard.refuse_certificate(&hex(orphan)));
         if let Some((session, line)) = session {
             session.order(Order::Close(Close::Decommissioned));
             self.inner.writer.connection(id, line.ended(now, Close::Decommissioned.cause()));

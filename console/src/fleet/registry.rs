@@ -159,6 +159,10 @@ impl Registry {
         self.entries.get(&id).is_some_and(|entry| entry.row.record.decommissioned_at.is_some())
     }
 
+    pub(super) fn hostname(&self, id: Uuid) -> Option<String> {
+        self.entries.get(&id).map(|entry| entry.row.record.defender.hostname.clone())
+    }
+
     pub(super) fn live(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values().filter(|entry| entry.decommissioned_at.is_none())
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use certs::Source;
+use certs::{CertificateFacts, Source};
 use protocol::message::{ConsoleIdentity, Hello, Welcome};
 use protocol::{Close, DecodeError, MAX_HELLO_BYTES, STEP_TIMEOUT, ToConsole, ToDefender, Version};
 use thiserror::Error;
@@ -25,6 +25,7 @@ use crate::door::{Place, SilentError};
 use crate::enroll::Credential;
 use crate::fleet::Arrival;
 use crate::metrics::Handshake;
+use crate::refusals::{Cause, Peer};
 
 /// Why a connection did not become a session.
 #[derive(Debug, Error)]
@@ -42,7 +43,12 @@ enum Refusal {
     #[error("{0} took longer than {seconds} s", seconds = STEP_TIMEOUT.as_secs())]
     TimedOut(&'static str),
     #[error("TLS handshake")]
-    Tls(#[source] io::Error),
+    Tls {
+        #[source]
+        source: io::Error,
+        /// What the peer has shown.
+        leaf: Option<Box<CertificateFacts>>,
+    },
     #[error("WebSocket upgrade")]
     Upgrade(#[from] UpgradeError),
     #[error("WebSocket before hello")]
@@ -76,7 +82,10 @@ impl super::Inner {
                 let tasks = self.tasks.clone();
                 tasks.spawn("defender session", session.run(self));
             }
-            Err(refusal) => refusal.log(address),
+            Err(refusal) => {
+                refusal.log(address);
+                self.note_handshake(refusal, address);
+            }
         }
     }
 
@@ -102,9 +111,11 @@ impl super::Inner {
         let _ = stream.set_nodelay(true);
         let live = self.tls.current();
         let accepting = TlsAcceptor::from(Arc::clone(&live.tls)).accept(stream);
-        let tls = in_time("TLS handshake", accepting).await?.map_err(Refusal::Tls)?;
+        let (accepted, leaf) = certs::shown(in_time("TLS handshake", accepting)).await;
+        let tls = accepted?.map_err(|source| Refusal::Tls { source, leaf: leaf.map(Box::new) })?;
         let credential = tls.get_ref().1.peer_certificates().and_then(peer::credential);
-        let credential = credential.ok_or_else(|| Refusal::Tls(io::ErrorKind::InvalidData.into()))?;
+        let unreadable = || Refusal::Tls { source: io::ErrorKind::InvalidData.into(), leaf: None };
+        let credential = credential.ok_or_else(unreadable)?;
         let mut socket = in_time("WebSocket upgrade", upgrade(tls)).await??;
         match in_time("hello", read_hello(&mut socket)).await {
             Ok(Ok(hello)) => {
@@ -119,6 +130,21 @@ impl super::Inner {
         }
     }
 
+    /// Remembers a handshake that failed for a certificate, on either side.
+    fn note_handshake(&self, refusal: Refusal, address: SocketAddr) {
+        let Refusal::Tls { source, leaf } = refusal else { return };
+        let Some(error) = source.get_ref().and_then(|source| source.downcast_ref()) else { return };
+        let now = OffsetDateTime::now_utc();
+        let is_gone = leaf.as_ref().is_some_and(|leaf| self.guard.refuses_leaf(leaf));
+        let Some((cause, detail)) = Cause::of_handshake(error, leaf.as_deref(), is_gone, now) else { return };
+        let peer = Peer {
+            defender: leaf.as_ref().and_then(|leaf| peer::holder(leaf)),
+            hostname: None,
+            certificate: leaf.map(|leaf| *leaf),
+        };
+        self.refusals.note(cause, &detail, address.ip(), peer, now);
+    }
+
     /// Takes the Defender in, or closes the connection with the code that says why not.
     async fn judge(&self, greeting: Greeting, address: SocketAddr) -> Result<Box<Session>, Refusal> {
         let Greeting { mut socket, hello, credential, source, generation } = greeting;
@@ -126,13 +152,14 @@ impl super::Inner {
         let arrival = match verdict {
             Ok(arrival) => arrival,
             Err(Verdict { close, cause }) => {
-                tracing::warn!(
-                    defender = hello.defender.id.to_string(),
-                    hostname = hello.defender.hostname,
-                    peer = address.to_string(),
-                    cause,
-                    "Defender refused"
-                );
+                let now = OffsetDateTime::now_utc();
+                if let Some(reason) = Cause::of_close(close) {
+                    let chain = socket.get_ref().get_ref().1.peer_certificates();
+                    let certificate = chain.and_then(|chain| CertificateFacts::read(chain.first()?));
+                    let (defender, hostname) = (Some(hello.defender.id), Some(hello.defender.hostname));
+                    let peer = Peer { defender, hostname, certificate };
+                    self.refusals.note(reason, &cause, address.ip(), peer, now);
+                }
                 session::close_saying(&mut socket, close, &cause).await;
                 return Err(Refusal::Closed(close));
             }
@@ -143,6 +170,7 @@ impl super::Inner {
             peer = address.to_string(),
             "Defender connected"
         );
+        self.refusals.forget(hello.defender.id, address.ip());
         let welcome = ToDefender::Welcome(Welcome {
             console: ConsoleIdentity { version: Version::own().to_string() },
             // Whole seconds on the wire: rounded up, so that nobody is given up too early.
@@ -171,7 +199,11 @@ impl super::Inner {
         self.enrolment
             .admit(credential, source, hello, address.ip())
             .map_err(|refused| Verdict { close: refused.close(), cause: refused.to_string() })?;
-        Ok(self.fleet.arrive(hello, address.ip(), OffsetDateTime::now_utc())?)
+        let arrival = self.fleet.arrive(hello, address.ip(), OffsetDateTime::now_utc())?;
+        if source == Source::Custom {
+            self.fleet.see_certificate(id, &credential.sha256, credential.not_after);
+        }
+        Ok(arrival)
     }
 }
 
@@ -223,7 +255,7 @@ impl Refusal {
             Self::Left => Handshake::Left,
             Self::Silent(_) => Handshake::Silent,
             Self::TimedOut(_) => Handshake::TimedOut,
-            Self::Tls(_) => Handshake::Tls,
+            Self::Tls { .. } => Handshake::Tls,
             Self::Upgrade(_) => Handshake::Upgrade,
         }
     }
@@ -235,7 +267,9 @@ impl Refusal {
             Self::Hello(error) => Some(error.close()),
             Self::TimedOut(_) => Some(Close::Malformed),
             Self::WebSocket(error) => session::close_for(error),
-            Self::Announcement(_) | Self::Left | Self::Silent(_) | Self::Tls(_) | Self::Upgrade(_) => None,
+            Self::Announcement(_) | Self::Left | Self::Silent(_) | Self::Tls { .. } | Self::Upgrade(_) => {
+                None
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certs::Subscriber;
+use certs::{Guard, Subscriber};
 use lifecycle::Tasks;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
@@ -32,6 +32,7 @@ use crate::door::Door;
 use crate::enroll::Enrolment;
 use crate::fleet::Fleet;
 use crate::metrics::Metrics;
+use crate::refusals::Refusals;
 
 /// What every connection needs. Clones share it.
 #[derive(Debug, Clone)]
@@ -44,13 +45,33 @@ struct Inner {
     fleet: Fleet,
     enrolment: Enrolment,
     metrics: Metrics,
+    refusals: Refusals,
     tls: Subscriber<ServerConfig>,
+    /// Knows whom the configurations refuse.
+    guard: Guard,
     /// How often a Defender must be heard.
     heartbeat: Duration,
     /// How long sessions of an old configuration may go on.
     grace: Duration,
     tasks: Tasks,
     shutdown: CancellationToken,
+}
+
+/// What the gateway works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// Who is here.
+    pub fleet: Fleet,
+    /// Who may speak for whom.
+    pub enrolment: Enrolment,
+    /// Counts.
+    pub metrics: Metrics,
+    /// Remembers who was refused.
+    pub refusals: Refusals,
+    /// Configurations of the listener.
+    pub tls: Subscriber<ServerConfig>,
+    /// Knows whom they refuse.
+    pub guard: Guard,
 }
 
 /// Settings of the gateway.
@@ -63,19 +84,14 @@ pub struct Timing {
 }
 
 impl Gateway {
-    /// A gateway to `fleet`; nothing runs yet.
+    /// A gateway; nothing runs yet.
     #[must_use]
-    pub fn new(
-        fleet: Fleet,
-        enrolment: Enrolment,
-        metrics: Metrics,
-        tls: Subscriber<ServerConfig>,
-        timing: Timing,
-        tasks: Tasks,
-        shutdown: CancellationToken,
-    ) -> Self {
+    pub fn new(parts: Parts, timing: Timing, tasks: Tasks, shutdown: CancellationToken) -> Self {
+        let Parts { fleet, enrolment, metrics, refusals, tls, guard } = parts;
         let Timing { heartbeat, grace } = timing;
-        Self { inner: Arc::new(Inner { fleet, enrolment, metrics, tls, heartbeat, grace, tasks, shutdown }) }
+        let inner =
+            Inner { fleet, enrolment, metrics, refusals, tls, guard, heartbeat, grace, tasks, shutdown };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Accepts connections until shutdown. There is no limit for one address: behind it may be a site of thousands of

@@ -4,7 +4,7 @@
 //! registration as `urn:garrison:registration:…`. A custom certificate may be shared by many Defenders and carry none.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use certs::{IDENTITY_URN, REGISTRATION_URN};
+use certs::{CertificateFacts, IDENTITY_URN, REGISTRATION_URN};
 use rustls_pki_types::CertificateDer;
 use uuid::Uuid;
 use x509_parser::certificate::X509Certificate;
@@ -25,6 +25,12 @@ pub(super) fn credential(chain: &[CertificateDer<'_>]) -> Option<Credential> {
         issuer: leaf.issuer().to_string(),
         sha256: digest(&SHA256, chain.first()?).as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
     })
+}
+
+/// Whose own certificate it is, if it is one.
+#[must_use]
+pub(super) fn holder(leaf: &CertificateFacts) -> Option<Uuid> {
+    leaf.sans.iter().find_map(|name| Uuid::parse_str(name.strip_prefix(IDENTITY_URN)?).ok())
 }
 
 fn mark(leaf: &X509Certificate<'_>) -> Option<Mark> {

@@ -276,6 +276,7 @@ impl Session {
 impl End {
     fn cause(&self) -> String {
         match self {
+            Self::Closed(1000) => "the Defender stopped or restarted in good order".to_owned(),
             Self::Closed(code) => format!("closed by the Defender with code {code}"),
             Self::Gone(cause) => cause.clone(),
             Self::Silent => "two heartbeats in a row went unanswered".to_owned(),

@@ -17,6 +17,8 @@ use time::OffsetDateTime;
 pub use http::{Call, Calls};
 pub use text::Text;
 
+use crate::refusals::Cause;
+
 mod http;
 pub mod process;
 mod text;
@@ -32,6 +34,7 @@ struct Inner {
     handshakes: [AtomicU64; Handshake::ALL.len()],
     rotations: [AtomicU64; CHANNELS.len()],
     refusals: [AtomicU64; CHANNELS.len()],
+    refused: [AtomicU64; Cause::ALL.len()],
 }
 
 /// How a connection to the Defender listener went, up to its `welcome`.
@@ -71,6 +74,7 @@ impl Metrics {
             handshakes: Default::default(),
             rotations: Default::default(),
             refusals: Default::default(),
+            refused: Default::default(),
         }))
     }
 
@@ -78,6 +82,11 @@ impl Metrics {
     pub fn handshake(&self, outcome: Handshake) {
         let place = Handshake::ALL.iter().position(|one| *one == outcome);
         count(&self.0.handshakes, place);
+    }
+
+    /// Counts a Defender that was refused.
+    pub fn refusal(&self, cause: Cause) {
+        count(&self.0.refused, Cause::ALL.iter().position(|one| *one == cause));
     }
 
     /// Counts a rotation or a refusal.
@@ -108,6 +117,11 @@ impl Metrics {
         text.family("garrison_defender_handshakes_total", "counter", help);
         for (outcome, counter) in Handshake::ALL.iter().zip(&self.0.handshakes) {
             text.sample("", &[("outcome", outcome.as_str())], counter.load(Ordering::Relaxed));
+        }
+        let help = "Peers that were refused at the Defender listener since the start, by cause.";
+        text.family("garrison_defender_refusals_total", "counter", help);
+        for (cause, counter) in Cause::ALL.iter().zip(&self.0.refused) {
+            text.sample("", &[("cause", cause.as_str())], counter.load(Ordering::Relaxed));
         }
         for (name, help, counters) in [
             (

@@ -15,7 +15,9 @@ async fn open(data: &Path, custom: &Path) -> (ExtraNames, Channels) {
     let extra = ExtraNames::stored(&store).await.expect("works");
     let custom = CustomDir::open(custom, Duration::from_millis(100));
     let names = vec!["localhost".to_owned()];
-    let channels = Channels::open(&data.join("certificates"), &custom, names, &extra, now()).expect("opens");
+    let channels =
+        Channels::open(&data.join("certificates"), &custom, names, &extra, &certs::Guard::default(), now())
+            .expect("opens");
     (ExtraNames::new(store, Arc::clone(&channels.renewal)), channels)
 }
 

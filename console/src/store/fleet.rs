@@ -27,6 +27,8 @@ pub struct FleetRows {
     pub last_seqs: HashMap<Uuid, u64>,
     /// Defenders to be refused from now on.
     pub decommissions: Vec<Decommission>,
+    /// Custom certificates that Defenders have shown.
+    pub certificates_seen: Vec<CertificateSeen>,
     /// What was.
     pub history: HistoryRows,
 }
@@ -40,6 +42,17 @@ pub struct Decommission {
     pub at: OffsetDateTime,
     /// The entry for the audit log.
     pub deed: Deed,
+}
+
+/// A custom certificate that a Defender has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateSeen {
+    /// Who.
+    pub defender: Uuid,
+    /// Of the leaf, hexadecimal.
+    pub sha256: String,
+    /// End of its validity.
+    pub not_after: OffsetDateTime,
 }
 
 /// One report.
@@ -129,6 +142,7 @@ impl Store {
         update_each(write.connection(), "last_seq", &last_seqs).await?;
         let seen: Vec<_> = rows.seen.iter().map(|(id, at)| (*id, milliseconds(*at))).collect();
         update_each(write.connection(), "last_seen", &seen).await?;
+        certificates::write(write.connection(), &rows.certificates_seen).await?;
         rows.history.write(write.connection()).await?;
         if rows.decommissions.is_empty() { write.commit().await } else { decommission(write, rows).await }
     }
@@ -279,6 +293,9 @@ const UPSERT_RECORDS_TAIL: &str = "ON CONFLICT (id) DO UPDATE SET hostname = exc
 
 /// Rows in one statement: 13 columns each stay well below SQLite's 32,766 parameters.
 const CHUNK: usize = 32;
+
+#[path = "fleet/certificates.rs"]
+mod certificates;
 
 #[cfg(test)]
 #[path = "fleet/tests.rs"]

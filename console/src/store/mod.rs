@@ -336,6 +336,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "alerts", include_str!("../../migrations/0005_alerts.sql")),
     (7, "enrolment", include_str!("../../migrations/0007_enrolment.sql")),
     (8, "rotation", include_str!("../../migrations/0008_rotation.sql")),
+    (10, "certificates seen", include_str!("../../migrations/0010_certificates_seen.sql")),
 ];
 
 /// What is acknowledged to a Defender is on the disk (`FULL`), and readers do not wait for the writer (`WAL`).

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::figures::{Counters, Figures};
-use super::fleet::{Decommission, FleetRows, ReportRow};
+use super::fleet::{CertificateSeen, Decommission, FleetRows, ReportRow};
 use super::history::{CROWD, CertificateChange, Connection, HistoryRows, Sample};
 use super::{Store, StoreError};
 use crate::fleet::{Record, SessionHandle};
@@ -73,6 +73,7 @@ struct Changes {
     seen: HashMap<Uuid, OffsetDateTime>,
     /// Each with who waits for it.
     decommissions: Vec<(Decommission, oneshot::Sender<()>)>,
+    certificates_seen: Vec<CertificateSeen>,
     history: HistoryRows,
     /// Who waits for history to be on disk. With nobody here it may wait, so that a herd is not slowed down by it.
     readers: Vec<oneshot::Sender<()>>,
@@ -105,6 +106,11 @@ impl Writer {
             changes.seen.remove(&record.defender.id);
             changes.records.insert(record.defender.id, record);
         });
+    }
+
+    /// Keeps that a Defender has shown a custom certificate; written with the next group.
+    pub fn certificate_seen(&self, seen: CertificateSeen) {
+        self.dirty.change(|changes| changes.certificates_seen.push(seen));
     }
 
     /// Keeps when a Defender was last heard; written with the next group, within `CALM` at the latest.
@@ -311,6 +317,7 @@ impl WriterTask {
             records: changes.records.values().cloned().collect(),
             seen: changes.seen.iter().map(|(id, at)| (*id, *at)).collect(),
             decommissions: changes.decommissions.iter().map(|(item, _)| item.clone()).collect(),
+            certificates_seen: std::mem::take(&mut changes.certificates_seen),
             ..FleetRows::default()
         };
         for Pending { session, report, received_at } in pending {
@@ -350,6 +357,7 @@ impl WriterTask {
         for (what, pruned) in [
             ("reports", self.store.prune_reports(now - KEEP_REPORTS).await),
             ("history", self.store.prune_history(now).await),
+            ("certificates", self.store.prune_certificates_seen(now - KEEP_EXPIRED).await),
         ] {
             if let Err(error) = pruned {
                 tracing::warn!(error = lifecycle::logging::error_chain(&error), "Cannot remove old {what}");
@@ -380,6 +388,9 @@ const RETRY: Duration = Duration::from_secs(1);
 const FIRST_PRUNE: Duration = Duration::from_secs(60);
 
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// How long a certificate is remembered that has expired.
+const KEEP_EXPIRED: time::Duration = time::Duration::days(30);
 
 /// How long reports are kept; the newest host report of a Defender stays.
 const KEEP_REPORTS: time::Duration = time::Duration::days(30);

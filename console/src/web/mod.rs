@@ -20,6 +20,7 @@
 //! expiry.rs         every certificate that will end
 //! history.rs        what was: connections, counts, rotations
 //! bulk.rs           one call for many Defenders
+//! refused.rs        who was refused at the Defender listener
 //! restart.rs        Defenders start afresh
 //! log.rs  tail.rs   a Defender's log: download, live
 //! deploy.rs         files that Defenders are deployed with
@@ -50,6 +51,7 @@ use crate::fleet::Fleet;
 use crate::metrics::Metrics;
 use crate::names::ExtraNames;
 use crate::public_url::PublicAddress;
+use crate::refusals::Refusals;
 use crate::store::Store;
 
 mod admission;
@@ -84,6 +86,7 @@ mod openapi;
 mod origin;
 mod pages;
 mod patient;
+mod refused;
 mod registrations;
 mod restart;
 mod roster;
@@ -122,6 +125,8 @@ pub struct AppState {
     pub names: ExtraNames,
     /// The URL that users reach the Console by, where it was told.
     pub public_url: PublicAddress,
+    /// Who was refused at the Defender listener.
+    pub refusals: Refusals,
     /// Whether all listeners accept.
     pub ready: Ready,
     /// The database.
@@ -160,6 +165,7 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("users/{username}", put(users::change).delete(users::remove)),
         ("defenders", get(roster::list)),
         ("defenders/names", get(roster::names)),
+        ("defenders/refused", get(refused::refusals)),
         ("defenders/facets", get(roster::facets)),
         ("defenders/install-bundle", get(defenders::install_bundle)),
         ("defenders/decommission", post(bulk::decommission)),

@@ -14,8 +14,8 @@ use utoipa::{Modify, OpenApi};
 use super::error::Problem;
 use super::{
     alert_settings, alerts, audits, authority, backups, bulk, certificates, defenders, deploy, events,
-    expiry, history, keys, log, metrics, registrations, restart, roster, session, sessions, settings, tail,
-    users,
+    expiry, history, keys, log, metrics, refused, registrations, restart, roster, session, sessions,
+    settings, tail, users,
 };
 
 mod roles;
@@ -68,6 +68,7 @@ mod roles;
         keys::remove,
         log::download,
         metrics::page,
+        refused::refusals,
         registrations::list,
         registrations::revoke,
         restart::restart,

@@ -65,14 +65,15 @@ impl Api {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let nowhere = CustomDir::open(Path::new("/nowhere"), Duration::from_secs(10));
         let own_dir = dir.path().join("certificates");
-        let channels = Channels::open(&own_dir, &nowhere, names, &[], now()).expect("opens");
+        let channels =
+            Channels::open(&own_dir, &nowhere, names, &[], &certs::Guard::default(), now()).expect("opens");
         let (https, defender) = (channels.https.clone(), channels.defender.clone());
         let (renewal, authority) = (Arc::clone(&channels.renewal), Arc::clone(&channels.authority));
         let (outcomes, mut received) = tokio::sync::mpsc::channel(8);
         channels.run(&tasks, &outcomes, &shutdown);
         let (writer, task) = Writer::new(store.clone(), &[]);
         tasks.spawn("store writer", task.run(shutdown.clone()));
-        let fleet = Fleet::new(Vec::new(), writer);
+        let fleet = Fleet::new(Vec::new(), Vec::new(), writer, certs::Guard::default());
         let announced = fleet.clone();
         tasks.spawn("outcomes", async move {
             while let Some(outcome) = received.recv().await {
@@ -94,7 +95,9 @@ impl Api {
             fleet: fleet.clone(),
             store: store.clone(),
         };
+        let metrics = Metrics::new(now());
         let state = AppState {
+            refusals: Refusals::new(fleet.clone(), metrics.clone()),
             alerts,
             access,
             backups,
@@ -105,7 +108,7 @@ impl Api {
             enrolment,
             fleet,
             https,
-            metrics: Metrics::new(now()),
+            metrics,
             names,
             public_url: PublicAddress::open(store.clone(), None).await.expect("opens"),
             ready: Ready::default(),

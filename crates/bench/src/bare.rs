@@ -24,7 +24,10 @@ use crate::dial::small_buffers;
 
 /// Serves until it is killed; prints its port on standard error.
 pub(crate) async fn serve(options: &BareOptions) -> Result<()> {
-    let acceptor = TlsAcceptor::from(Arc::new(tls::console_defender(&material(&options.dir)?)?));
+    let acceptor = TlsAcceptor::from(Arc::new(tls::console_defender(
+        &material(&options.dir)?,
+        &certs::Guard::default(),
+    )?));
     let listener = listen()?;
     eprintln!("{READY}{}", listener.local_addr()?.port());
     loop {

@@ -29,6 +29,14 @@ pub struct CertificateFacts {
     pub serial: String,
 }
 
+impl CertificateFacts {
+    /// Of one certificate in DER form; `None` when `der` is anything else.
+    #[must_use]
+    pub fn read(der: &[u8]) -> Option<Self> {
+        Certificate::parse(der).map(|certificate| certificate.facts)
+    }
+}
+
 /// What an extended key usage lists, as far as TLS asks.
 #[derive(Debug, Clone, Copy)]
 struct Usages {

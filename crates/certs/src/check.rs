@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use crate::channel::Channel;
 use crate::disk::{Look, reason};
 use crate::error::{CertError, rfc3339};
+use crate::guard::Guard;
 use crate::material::Material;
 use crate::raw::Found;
 use crate::tls;
@@ -119,7 +120,7 @@ fn judge(found: Found, now: OffsetDateTime) -> Result<Option<Material>, CertErro
         return Err(error);
     }
     match material.channel() {
-        Channel::ConsoleDefender => drop(tls::console_defender(&material)?),
+        Channel::ConsoleDefender => drop(tls::console_defender(&material, &Guard::default())?),
         Channel::ConsoleHttps => drop(tls::console_https(&material)?),
         Channel::Defender => drop(tls::defender_client(&material)?),
     }

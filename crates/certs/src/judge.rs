@@ -1,6 +1,7 @@
 //! What a settled look means for a channel: take it, hold it, refuse it, or nothing; with the log line of each.
 //! Reads no files and never waits.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,16 @@ use crate::raw::Found;
 use crate::rotate::Outcome;
 use crate::source::Source;
 
+/// Makes a configuration.
+struct Build<T>(Box<Builder<T>>);
+
+type Builder<T> = dyn Fn(&Material) -> Result<T, CertError> + Send + Sync;
+
 /// What a channel runs on, and what it has said already.
 #[derive(Debug)]
 pub(crate) struct Judge<T> {
     channel: Channel,
-    build: fn(&Material) -> Result<T, CertError>,
+    build: Build<T>,
     publisher: Publisher<T>,
     /// What was last judged; the same again means nothing.
     judged: Option<Fingerprint>,
@@ -36,6 +42,12 @@ pub(crate) struct Judge<T> {
     retry_at: Option<OffsetDateTime>,
     /// When it was last logged that the set that runs is out of its dates.
     unfit_logged: Option<OffsetDateTime>,
+}
+
+impl<T> fmt::Debug for Build<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Build")
+    }
 }
 
 /// The answer to a look.
@@ -53,9 +65,10 @@ impl<T> Judge<T> {
         channel: Channel,
         source: Source,
         material: Arc<Material>,
-        build: fn(&Material) -> Result<T, CertError>,
+        build: impl Fn(&Material) -> Result<T, CertError> + Send + Sync + 'static,
     ) -> Result<(Self, Subscriber<T>), CertError> {
-        let tls = build(&material)?;
+        let build = Build(Box::new(build));
+        let tls = build.0(&material)?;
         let (judged, missing) = match source {
             Source::Custom => (Some(material.fingerprint()), Vec::new()),
             Source::SelfSigned => (None, channel.files().names().collect()),
@@ -149,7 +162,7 @@ impl<T> Judge<T> {
         if live.source == Source::Custom || live.material.fingerprint() == fallback.fingerprint() {
             return None;
         }
-        match (self.build)(&fallback) {
+        match self.build.0(&fallback) {
             Ok(tls) => Some(self.publish(Source::SelfSigned, fallback, tls, date)),
             Err(error) => {
                 let channel = self.channel.log_name();
@@ -184,7 +197,7 @@ impl<T> Judge<T> {
 
     fn take(&mut self, material: Material, date: OffsetDateTime) -> Option<Outcome> {
         let seen = material.fingerprint();
-        let tls = match (self.build)(&material) {
+        let tls = match self.build.0(&material) {
             Ok(tls) => tls,
             Err(error) => return self.refuse(seen, &error),
         };

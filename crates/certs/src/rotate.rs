@@ -82,7 +82,7 @@ impl<T: Send + Sync + 'static> Rotation<T> {
         dir: &CustomDir,
         custom: Option<Material>,
         mut fallback: watch::Receiver<Arc<Material>>,
-        build: fn(&Material) -> Result<T, CertError>,
+        build: impl Fn(&Material) -> Result<T, CertError> + Send + Sync + 'static,
     ) -> Result<(Subscriber<T>, Self), CertError> {
         let (source, material) = match custom {
             Some(custom) => (Source::Custom, Arc::new(custom)),

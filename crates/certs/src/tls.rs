@@ -17,6 +17,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::error::CertError;
+use crate::guard::Guard;
 use crate::material::Material;
 use crate::returners::Returners;
 
@@ -37,11 +38,12 @@ pub fn console_https(material: &Material) -> Result<ServerConfig, CertError> {
 }
 
 /// The Console's listener for Defenders: TLS 1.3 only, a client certificate of one of the material's CAs is
-/// required; on the Console's own material also those of `returners.rs` pass, to be judged afterwards. Nothing is resumed, because a resumed session skips that check.
+/// required that `guard` does not refuse; on the Console's own material also those of `returners.rs` pass, to be judged
+/// afterwards. Nothing is resumed, because a resumed session skips that check.
 ///
 /// # Errors
 /// [`CertError::Tls`].
-pub fn console_defender(material: &Material) -> Result<ServerConfig, CertError> {
+pub fn console_defender(material: &Material, guard: &Guard) -> Result<ServerConfig, CertError> {
     let provider = provider();
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots(material)?), Arc::clone(&provider))
@@ -54,7 +56,7 @@ pub fn console_defender(material: &Material) -> Result<ServerConfig, CertError> 
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .map_err(CertError::Tls)?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(guard.before(verifier))
         .with_cert_resolver(identity(material));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

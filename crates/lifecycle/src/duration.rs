@@ -29,6 +29,20 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     milliseconds.map(Duration::from_millis).ok_or_else(fault)
 }
 
+/// A distance in time as people say it, in one or two units: `45 s`, `12 min`, `3 h 12 min`, `5 days`.
+#[must_use]
+pub fn words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (2.., _, _) => format!("{days} days"),
+        (_, 1.., _) if minutes % 60 == 0 => format!("{hours} h"),
+        (_, 1.., _) => format!("{hours} h {} min", minutes % 60),
+        (_, _, 1..) => format!("{minutes} min"),
+        _ => format!("{seconds} s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +68,22 @@ mod tests {
         {
             let error = parse(text).expect_err(text);
             assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_distance_is_said_in_the_units_that_matter() {
+        for (seconds, expected) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3599, "59 min"),
+            (7200, "2 h"),
+            (11_520, "3 h 12 min"),
+            (100_000, "27 h 46 min"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(words(Duration::from_secs(seconds)), expected);
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite;
 use tungstenite::protocol::CloseFrame;
 
 use super::Target;
+use super::alert;
 use super::step::{About, Step};
 use super::tunnel::TunnelError;
 
@@ -51,7 +52,7 @@ pub enum DialError {
     #[error("the Console closed the connection without saying why")]
     Ended,
     /// The Console refuses our certificate.
-    #[error("the Console refuses this Defender's certificate: {}", alert_words(*.0))]
+    #[error("the Console refuses this Defender's certificate: {}", alert::words(*.0))]
     OwnCertificate(AlertDescription),
     /// The proxy makes no tunnel.
     #[error("the proxy {proxy} is of no use")]
@@ -118,7 +119,8 @@ impl DialError {
         let text = match self {
             Self::ConsoleCertificate { remedy, .. } => return remedy.clone(),
             Self::Closed { close: Close::Decommissioned, .. } => {
-                "to use this host again, stop the Defender, delete its data directory and install it anew"
+                "to use this host again, stop the Defender, delete its data directory, give it another certificate in the custom \
+                 certificates directory if it has one there, and install it anew"
             }
             Self::Closed { close: Close::IdentityMismatch, .. } => {
                 "give each Defender a data directory of its own; if this host was reinstalled or restored from a copy, \
@@ -133,7 +135,7 @@ impl DialError {
             Self::Connect { .. } => {
                 "check that the Console runs, and that address, port and firewalls let this host reach it"
             }
-            Self::OwnCertificate(alert) => return own_certificate_remedy(*alert),
+            Self::OwnCertificate(alert) => return alert::remedy(*alert),
             Self::Proxy { cause, .. } => cause.remedy(),
             Self::Resolve { .. } => {
                 "check the host name in --console-address (WS_ADDRESS) and this host's DNS"
@@ -156,6 +158,11 @@ impl DialError {
             }
         };
         text.to_owned()
+    }
+
+    /// Whether the Console, which has proved to be the one, refuses our certificate for good.
+    pub(crate) fn is_revoked(&self) -> bool {
+        matches!(self, Self::OwnCertificate(AlertDescription::CertificateRevoked))
     }
 
     /// Whether other certificates might be taken.
@@ -190,9 +197,7 @@ impl DialError {
                 remedy: console_certificate_remedy(cause),
                 about: About::of(cause),
             },
-            Some(rustls::Error::AlertReceived(alert)) if is_about_certificates(*alert) => {
-                Self::OwnCertificate(*alert)
-            }
+            // Also an alert about certificates: the Console has not proved yet that it is one, and judges ours later.
             _ => Self::Tls(in_plain_words(error)),
         }
     }
@@ -202,7 +207,7 @@ impl DialError {
         match error {
             tungstenite::Error::Http(response) => Self::Upgrade { status: response.status().as_u16() },
             tungstenite::Error::Io(error) => match rustls_error(&error) {
-                Some(rustls::Error::AlertReceived(alert)) if is_about_certificates(*alert) => {
+                Some(rustls::Error::AlertReceived(alert)) if alert::is_about_certificates(*alert) => {
                     Self::OwnCertificate(*alert)
                 }
                 _ if error.kind() == io::ErrorKind::UnexpectedEof => Self::Ended,
@@ -355,41 +360,3 @@ const V1: &str = "UnsupportedCertVersion";
 const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
 /// And the other way round.
 const SERVER_AS_CA: &str = "EndEntityUsedAsCa";
-
-fn is_about_certificates(alert: AlertDescription) -> bool {
-    matches!(
-        alert,
-        AlertDescription::AccessDenied
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateRequired
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::DecryptError
-            | AlertDescription::UnknownCA
-            | AlertDescription::UnsupportedCertificate
-    )
-}
-
-fn alert_words(alert: AlertDescription) -> String {
-    match alert {
-        AlertDescription::CertificateExpired => "it is expired".to_owned(),
-        AlertDescription::CertificateRevoked => "it is revoked".to_owned(),
-        AlertDescription::UnknownCA => "the Console does not know the CA that issued it".to_owned(),
-        AlertDescription::DecryptError => "its signature does not fit the CA of that name".to_owned(),
-        other => format!("TLS alert {other:?}"),
-    }
-}
-
-fn own_certificate_remedy(alert: AlertDescription) -> String {
-    match alert {
-        AlertDescription::CertificateExpired => {
-            "install a current bundle, or renew defender-client-cert.pem in the custom certificates directory"
-        }
-        _ => {
-            "install a bundle of this Console; with custom certificates, defender-client-cert.pem must be issued by a \
-             CA of the Console's defender-ca.pem"
-        }
-    }
-    .to_owned()
-}

@@ -5,6 +5,7 @@ use protocol::ToDefender;
 use protocol::message::CertificateSource;
 use testpki::Ca;
 
+use super::pace::{RESTART_AGAIN_JITTER, RESTART_JITTER};
 use super::*;
 use crate::fake::{Bench, Certificates, FakeConsole, Peer, identity};
 use crate::status::Status;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use super::refused::{self, RefusedView};
 use super::words::{self, Moment, Validity};
 use super::{Entry, Frame, PageError, Visitor, encode, render};
 use crate::fleet::{Facets, ListOrder, Row, Sort};
@@ -27,6 +28,8 @@ struct Defenders {
     connected: String,
     disconnected: String,
     known: usize,
+    refused: Vec<RefusedView>,
+    refused_count: usize,
 }
 
 /// Which part of which list is shown.
@@ -72,6 +75,7 @@ pub(super) async fn page(
     let list = List { filter, offset: query.offset, limit: query.limit, total: found.total };
     let columns = COLUMNS.iter().map(|(sort, name)| list.column(*sort, name)).collect();
     let rows = found.rows.iter().map(|row| RowView::new(row, now)).collect();
+    let (refused, refused_count) = refused::newest(&state, now);
     let frame = Frame::new(&state, visitor, Entry::Defenders, "Defenders");
     render(&Defenders {
         frame,
@@ -83,6 +87,8 @@ pub(super) async fn page(
         connected: words::number(connected),
         disconnected: words::number(known.saturating_sub(connected)),
         known,
+        refused,
+        refused_count,
     })
 }
 

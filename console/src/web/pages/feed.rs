@@ -56,6 +56,14 @@ impl Happening {
                 let subject = subject(&defender.hostname, &defender.id.to_string());
                 Self::plain("quiet", "disconnected", subject, "disconnected", cause.clone())
             }
+            EventKind::DefenderRefused(peer) => {
+                let name = peer.hostname.clone().unwrap_or_else(|| peer.address.clone());
+                let subject = Some((name, "/defenders#refused".to_owned()));
+                let mut happening =
+                    Self::plain("warn", "refused", subject, "was refused", peer.detail.clone());
+                peer.remedy.clone_into(&mut happening.remedy);
+                happening
+            }
             EventKind::DefenderDecommissioned(defender) => {
                 let subject = Some((defender.hostname.clone(), String::new()));
                 Self::plain("quiet", "trash", subject, "was decommissioned", String::new())

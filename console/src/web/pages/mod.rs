@@ -47,6 +47,7 @@ mod frame;
 mod host;
 mod login;
 mod overview;
+mod refused;
 mod settings;
 mod setup;
 mod visitor;

@@ -66,7 +66,9 @@ fn browser(ca: &Ca) -> Arc<ClientConfig> {
 #[test]
 fn a_defender_and_the_console_meet_with_tls_1_3_a_post_quantum_exchange_and_no_resumption() {
     let (folder, _) = Folder::good();
-    let server = Arc::new(console_defender(&material(&folder, Channel::ConsoleDefender)).expect("builds"));
+    let server = Arc::new(
+        console_defender(&material(&folder, Channel::ConsoleDefender), &Guard::default()).expect("builds"),
+    );
     let client = Arc::new(defender_client(&material(&folder, Channel::Defender)).expect("builds"));
     for _ in 0..2 {
         let (client, server) = handshake(&client, &server).expect("they trust each other");
@@ -89,7 +91,9 @@ fn the_groups_that_the_issue_names_are_offered_in_its_order() {
 #[test]
 fn a_client_without_a_certificate_of_the_set_s_ca_is_refused() {
     let (folder, ca) = Folder::good();
-    let server = Arc::new(console_defender(&material(&folder, Channel::ConsoleDefender)).expect("builds"));
+    let server = Arc::new(
+        console_defender(&material(&folder, Channel::ConsoleDefender), &Guard::default()).expect("builds"),
+    );
     let error = refusal(&browser(&ca), &server);
     assert_eq!(error, rustls::Error::NoCertificatesPresented);
     folder.put_pair("defender-client", &Ca::new("Other CA").issue(&Leaf::client("x")));
@@ -103,7 +107,9 @@ fn a_defender_refuses_a_console_of_another_ca() {
     let (folder, _) = Folder::good();
     let client = Arc::new(defender_client(&material(&folder, Channel::Defender)).expect("builds"));
     let (other, _) = Folder::good();
-    let server = Arc::new(console_defender(&material(&other, Channel::ConsoleDefender)).expect("builds"));
+    let server = Arc::new(
+        console_defender(&material(&other, Channel::ConsoleDefender), &Guard::default()).expect("builds"),
+    );
     let error = refusal(&client, &server);
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
 }
@@ -138,7 +144,8 @@ fn https_serves_tls_1_2_and_the_defender_listener_does_not() {
     let https = Arc::new(console_https(&material(&folder, Channel::ConsoleHttps)).expect("builds"));
     let error = refusal(&Arc::new(client12.clone()), &https);
     assert!(error.to_string().contains("UnknownIssuer"), "TLS 1.2 was agreed on, then: {error}");
-    let gateway = console_defender(&material(&folder, Channel::ConsoleDefender)).expect("builds");
+    let gateway =
+        console_defender(&material(&folder, Channel::ConsoleDefender), &Guard::default()).expect("builds");
     let error = refusal(&Arc::new(client12), &Arc::new(gateway));
     assert!(error.to_string().contains("peer is incompatible"), "{error}");
 }
@@ -157,7 +164,8 @@ fn an_x509_version_1_leaf_is_served() {
 #[test]
 fn a_listener_that_could_trust_nobody_is_not_built() {
     let (folder, _) = Folder::good();
-    let error = console_defender(&material(&folder, Channel::ConsoleHttps)).expect_err("no CAs");
+    let error =
+        console_defender(&material(&folder, Channel::ConsoleHttps), &Guard::default()).expect_err("no CAs");
     assert_eq!(
         error.to_string(),
         "building the TLS configuration: unexpected error: no root trust anchors were provided"
@@ -176,7 +184,8 @@ fn met_with(channel: Channel, script: &str) -> rustls::Error {
          {script}
          cat ca >> defender-ca.pem; cp c {stem}-cert.pem; cp k {stem}-key.pem"
     ));
-    let server = console_defender(&material(&folder, Channel::ConsoleDefender)).expect("builds");
+    let server =
+        console_defender(&material(&folder, Channel::ConsoleDefender), &Guard::default()).expect("builds");
     let client = defender_client(&material(&folder, Channel::Defender)).expect("builds");
     refusal(&Arc::new(client), &Arc::new(server))
 }

@@ -1,0 +1,137 @@
+//! Who is refused at the Console's Defender listener although a CA vouches for the certificate: whoever was
+//! decommissioned. The rules change while configurations that were made with them are in use; what the Console
+//! knows of a certificate is decided by its fleet, what TLS says about it here.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use crate::certificate::CertificateFacts;
+use crate::generate::IDENTITY_URN;
+
+/// The rules. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Guard(Arc<RwLock<Rules>>);
+
+#[derive(Debug, Default)]
+struct Rules {
+    /// SHA-256 of leaves, hexadecimal.
+    certificates: HashSet<String>,
+    /// Identities, as own certificates name them.
+    holders: HashSet<String>,
+}
+
+impl Guard {
+    /// Refuses the certificate with this SHA-256 (hexadecimal) from now on.
+    pub fn refuse_certificate(&self, sha256: &str) {
+        self.change().certificates.insert(sha256.to_ascii_lowercase());
+    }
+
+    /// Refuses every certificate that was issued for this identity.
+    pub fn refuse_holder(&self, identity: &str) {
+        self.change().holders.insert(identity.to_ascii_lowercase());
+    }
+
+    /// Whether a leaf is refused.
+    #[must_use]
+    pub fn refuses_leaf(&self, leaf: &CertificateFacts) -> bool {
+        let rules = self.rules();
+        let mut holders = leaf.sans.iter().filter_map(|name| name.strip_prefix(IDENTITY_URN));
+        rules.certificates.contains(&leaf.sha256)
+            || holders.any(|holder| rules.holders.contains(&holder.to_ascii_lowercase()))
+    }
+
+    fn refuses(&self, der: &[u8]) -> bool {
+        // Mostly nobody is, and then nothing needs to be read.
+        let is_idle = {
+            let rules = self.rules();
+            rules.certificates.is_empty() && rules.holders.is_empty()
+        };
+        !is_idle && CertificateFacts::read(der).is_some_and(|leaf| self.refuses_leaf(&leaf))
+    }
+
+    /// `usual`, and these rules before it.
+    pub(crate) fn before(&self, usual: Arc<dyn ClientCertVerifier>) -> Arc<dyn ClientCertVerifier> {
+        Arc::new(Guarded { usual, guard: self.clone() })
+    }
+
+    fn rules(&self) -> RwLockReadGuard<'_, Rules> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, Rules> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs a handshake, and tells which leaf the peer has shown in it, also when it was refused. Whether the peer has its
+/// key is not known then. Cancel-safe where `handshake` is.
+pub async fn shown<F: Future>(handshake: F) -> (F::Output, Option<CertificateFacts>) {
+    let watched = async {
+        let output = handshake.await;
+        (output, SHOWN.with(RefCell::take))
+    };
+    let (output, leaf) = SHOWN.scope(RefCell::default(), watched).await;
+    (output, leaf.and_then(|der| CertificateFacts::read(&der)))
+}
+
+tokio::task_local! {
+    /// The leaf of the handshake that the task is in. TLS tells who was refused to nobody.
+    static SHOWN: RefCell<Option<Vec<u8>>>;
+}
+
+/// A verifier with the rules before it.
+#[derive(Debug)]
+struct Guarded {
+    usual: Arc<dyn ClientCertVerifier>,
+    guard: Guard,
+}
+
+impl ClientCertVerifier for Guarded {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.usual.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        // Outside of `shown` nobody wants to know.
+        let _ = SHOWN.try_with(|shown| shown.replace(Some(end_entity.to_vec())));
+        // First of all: whoever is decommissioned is to hear that, also when its certificate has expired since.
+        if self.guard.refuses(end_entity) {
+            return Err(CertificateError::Revoked.into());
+        }
+        self.usual.verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
