@@ -194,6 +194,17 @@ impl TestConsole {
         format!("wss://localhost:{}", self.defenders)
     }
 
+    /// Port of the plain HTTP listener, which must be on.
+    pub async fn http_port(&self) -> u16 {
+        let line = self.program.line("Plain HTTP is on").await;
+        let address = line.split(' ').find_map(|field| field.strip_prefix("http=")).expect("an address");
+        address
+            .trim_end_matches(',')
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok())
+            .expect("a port")
+    }
+
     /// The API, as the administrator.
     pub async fn api(&self) -> Api {
         Api::sign_in(self.https, "admin", PASSWORD).await

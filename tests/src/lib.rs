@@ -10,6 +10,8 @@
 //! tls.rs         TLS dials that say what they saw: certificate, version, key exchange
 //! wire.rs        the Defender protocol by hand: anything can be sent, valid or hostile
 //! openssl.rs     certificates made by the `openssl` program, which this project did not write
+//! envoy/         a real Envoy, set up as Istio sets it up
+//! haproxy.rs     a real HAProxy that announces its clients
 //! proxied.rs     connections as proxies make them
 //! squid.rs       a real HTTP proxy
 //! place.rs       the manners in which files come into a watched directory
@@ -20,7 +22,9 @@ pub mod api;
 pub mod browser;
 pub mod console;
 pub mod defender;
+pub mod envoy;
 pub mod eventually;
+pub mod haproxy;
 pub mod openssl;
 pub mod place;
 pub mod program;
@@ -33,7 +37,9 @@ pub use api::Api;
 pub use browser::Browser;
 pub use console::TestConsole;
 pub use defender::TestDefender;
+pub use envoy::Envoy;
 pub use eventually::{eventually, holds};
+pub use haproxy::Haproxy;
 pub use openssl::{OpensslPki, PemSet};
 pub use place::Channel;
 pub use program::Program;

@@ -2,7 +2,7 @@
 //! of 127.0.0.0/8 is this host.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -11,15 +11,15 @@ use tokio::time::timeout;
 use crate::SOON;
 use crate::api::Answer;
 
-/// Connects to a port of this host from one of its addresses.
+/// Connects from one of the addresses of this host to a port at another.
 ///
 /// # Errors
 /// A refused or reset connection.
-pub async fn connect_from(address: &str, port: u16) -> io::Result<TcpStream> {
-    let own: IpAddr = address.parse().expect("an address");
+pub async fn connect_from(own: &str, host: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
+    let own: IpAddr = own.parse().expect("an address");
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::new(own, 0))?;
-    socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await
+    socket.connect((host, port).into()).await
 }
 
 /// A header of PROXY protocol v2 that announces this IPv4 client.

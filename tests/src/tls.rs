@@ -2,6 +2,7 @@
 //! roots are given.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
 
@@ -27,6 +28,8 @@ use crate::wire::Identity;
 #[derive(Clone)]
 pub struct Dialer {
     config: Arc<ClientConfig>,
+    host: IpAddr,
+    name: ServerName<'static>,
 }
 
 /// What a handshake showed.
@@ -72,6 +75,12 @@ impl Dialer {
         (dialer, tickets)
     }
 
+    /// Dials another address than that of this host, asking for another name than `localhost`.
+    pub fn to(self, host: impl Into<IpAddr>, name: &str) -> Self {
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        Self { host: host.into(), name, ..self }
+    }
+
     /// Offers these application protocols.
     pub fn alpn(mut self, protocols: &[&str]) -> Self {
         let offered = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
@@ -107,7 +116,8 @@ impl Dialer {
             }
             None => builder.with_no_client_auth(),
         };
-        Self { config: Arc::new(config) }
+        let name = ServerName::try_from("localhost").expect("a name");
+        Self { config: Arc::new(config), host: Ipv4Addr::LOCALHOST.into(), name }
     }
 
     /// Connects and shakes hands. A server's judgement of a client certificate comes later, with the first read.
@@ -115,7 +125,7 @@ impl Dialer {
     /// # Errors
     /// A refused or reset connection, a failed handshake.
     pub async fn dial(&self, port: u16) -> io::Result<TlsStream<TcpStream>> {
-        self.dial_from(TcpStream::connect(("127.0.0.1", port)).await?).await
+        self.dial_from(TcpStream::connect((self.host, port)).await?).await
     }
 
     /// Shakes hands on a connection that is open.
@@ -124,8 +134,7 @@ impl Dialer {
     /// A failed handshake.
     pub async fn dial_from(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         tcp.set_nodelay(true)?;
-        let name = ServerName::try_from("localhost").expect("a name");
-        TlsConnector::from(Arc::clone(&self.config)).connect(name, tcp).await
+        TlsConnector::from(Arc::clone(&self.config)).connect(self.name.clone(), tcp).await
     }
 
     /// Shakes hands and says what was seen.
@@ -142,7 +151,8 @@ impl Dialer {
     /// As `dial`, and when the answer is cut.
     pub async fn get(&self, port: u16, path: &str) -> io::Result<(u16, String, Seen)> {
         let mut stream = self.dial(port).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let host = self.name.to_str();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;

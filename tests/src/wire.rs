@@ -84,7 +84,17 @@ impl Wire {
     /// # Errors
     /// Whatever goes wrong before `welcome`.
     pub async fn join(port: u16, identity: &Identity, id: Uuid) -> Result<(Self, Value), String> {
-        let mut wire = Self::connect(port, identity).await.map_err(|error| error.to_string())?;
+        Self::join_by(&Dialer::with_identity(identity), port, id).await
+    }
+
+    /// As `join`, by any way.
+    ///
+    /// # Errors
+    /// As `join`.
+    pub async fn join_by(dialer: &Dialer, port: u16, id: Uuid) -> Result<(Self, Value), String> {
+        let stream = dialer.dial(port).await.map_err(|error| error.to_string())?;
+        let mut wire =
+            Self::upgrade(stream, protocol::SUBPROTOCOL).await.map_err(|error| error.to_string())?;
         wire.send(&hello(id)).await;
         match wire.message().await {
             Ok(welcome) if welcome["type"] == "welcome" => Ok((wire, welcome)),

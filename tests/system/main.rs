@@ -10,6 +10,7 @@
 //! authority.rs     the Console's own CA is rotated; Defenders come back
 //! enrolment.rs      registrations, own certificates, renewal
 //! trusted.rs        proxies in front, and whose word about a client is believed
+//! istio.rs          behind a real Envoy, as Istio sets it up
 //! limits.rs         TLS versions, sizes, time-outs, floods
 //! slow.rs           clients of the API that take too much or too long
 //! reconnect.rs      what a Defender does when its Console or its connection goes
@@ -40,6 +41,7 @@ mod doctor;
 mod enrolment;
 mod events;
 mod export;
+mod istio;
 mod limits;
 mod log_lines;
 mod manners;

@@ -136,7 +136,7 @@ async fn ten_openssl_sets_in_a_row_rotate_ten_times_with_the_defender_connected_
     let mut stage = Stage::start().await;
     let events = stage.events().await;
     let identity = Identity::from(stage.pki.client());
-    let reporter = Reporter::start(stage.console.defenders, identity.clone());
+    let reporter = Reporter::start(stage.console.defenders, &identity);
     for round in 1..=10 {
         // Both sides trust the same authority before and after; leaves and keys are new.
         stage.rotate(Channel::WebSocket, Manner::InPlace, &stage.pki.server()).await;

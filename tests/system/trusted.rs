@@ -1,10 +1,12 @@
 //! Proxies in front of the Console: whose word about a client is believed, and for what it is used.
 
+use std::net::Ipv4Addr;
+
 use serde_json::{Value, json};
 use system_tests::api::Answer;
 use system_tests::console::{ConsoleSetup, PASSWORD};
-use system_tests::proxied::{announcement, connect_from, request};
-use system_tests::{Api, Dialer, SOON, TestConsole, Wire, eventually};
+use system_tests::proxied::{announcement, request};
+use system_tests::{Api, Dialer, Haproxy, SOON, TestConsole, TestDefender, Wire, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use uuid::Uuid;
@@ -16,11 +18,9 @@ fn setup() -> ConsoleSetup {
     TestConsole::setup().flag("--trusted-proxies", &format!("{PROXY},10.0.0.0/8"))
 }
 
-/// The port for plain HTTP.
-async fn http_port(console: &TestConsole) -> u16 {
-    let line = console.program().line("Plain HTTP is on").await;
-    let address = line.split(' ').find_map(|field| field.strip_prefix("http=")).expect("an address");
-    address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port")
+/// A connection to this host, from one of its addresses.
+async fn connect_from(own: &str, port: u16) -> std::io::Result<TcpStream> {
+    system_tests::proxied::connect_from(own, Ipv4Addr::LOCALHOST, port).await
 }
 
 /// A call from an address of this host, with headers.
@@ -42,7 +42,7 @@ async fn last_audit(api: &Api) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_trusted_proxy_s_word_about_its_client_reaches_the_audit_log_and_the_throttle() {
     let console = setup().flag("--http-listen", "127.0.0.1:0").start().await;
-    let (http, api) = (http_port(&console).await, console.api().await);
+    let (http, api) = (console.http_port().await, console.api().await);
     for (from, header, client) in [
         (PROXY, "192.0.2.7", "192.0.2.7"),
         (PROXY, "198.51.100.1, 192.0.2.7, 10.1.1.1", "192.0.2.7"),
@@ -66,7 +66,7 @@ async fn only_a_trusted_proxy_s_word_about_its_client_reaches_the_audit_log_and_
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_an_ingress_that_ends_tls_a_browser_signs_in_by_the_host_that_it_has_called() {
     let console = setup().flag("--http-listen", "127.0.0.1:0").start().await;
-    let (http, api) = (http_port(&console).await, console.api().await);
+    let (http, api) = (console.http_port().await, console.api().await);
     let form = format!("username=admin&password={}&next=%2F", PASSWORD.replace(' ', "+"));
     let told = [
         ("Host", "inner:8081"),
@@ -105,7 +105,7 @@ async fn behind_an_ingress_that_ends_tls_a_browser_signs_in_by_the_host_that_it_
 async fn a_proxy_has_no_limit_of_connections_and_each_client_behind_it_has_one_of_calls() {
     system_tests::raise_descriptor_limit();
     let console = setup().flag("--http-listen", "127.0.0.1:0").start().await;
-    let (http, api) = (http_port(&console).await, console.api().await);
+    let (http, api) = (console.http_port().await, console.api().await);
     let bearer = format!("Bearer {}", api.token());
     let follow = async |from: &str, client: &str| -> (TcpStream, String) {
         let mut stream = connect_from(from, http).await.expect("accepted");
@@ -235,4 +235,30 @@ async fn proxies_that_are_none_end_the_start() {
         let lines = ended.program.lines().join("\n");
         assert!(lines.contains(told) && lines.contains(name), "{lines}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_haproxy_each_defender_is_seen_by_its_own_address_and_health_checks_are_no_trouble() {
+    let haproxy = Haproxy::setup();
+    let console = TestConsole::setup()
+        .flag("--trusted-proxies", &haproxy.own().to_string())
+        .variable("CONSOLE_DEFENDER_PROXY_PROTOCOL", "true")
+        .start()
+        .await;
+    let haproxy = haproxy.start(console.defenders).await;
+    let api = console.api().await;
+    let identity = api.bundle().await;
+    let own = haproxy.own;
+    let tcp = system_tests::proxied::connect_from("127.0.0.7", own, Haproxy::PORT).await.expect("accepted");
+    let tls = Dialer::with_identity(&identity).dial_from(tcp).await.expect("a handshake");
+    let mut wire = Wire::upgrade(tls, protocol::SUBPROTOCOL).await.expect("an upgrade");
+    let id = Uuid::new_v4();
+    wire.send(&system_tests::wire::hello(id)).await;
+    wire.expect("welcome").await;
+    let shown = api.defender(&id.to_string(), "is connected", |shown| shown["connected"] == true).await;
+    assert_eq!(shown["address"], "127.0.0.7");
+    let address = format!("wss://{own}:{}", Haproxy::PORT);
+    let setup = TestDefender::setup(&address).flag("--console-server-name", "localhost");
+    setup.bundle(&identity).connect().await;
+    assert_eq!(console.program().count_after(0, "WARN"), 0, "{:?}", console.program().lines());
 }

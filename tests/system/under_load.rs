@@ -54,7 +54,7 @@ async fn fifty_rotations_of_the_websocket_refuse_no_defender_and_lose_no_message
             }
         }
     });
-    let reporters: Vec<_> = (0..4).map(|_| Reporter::start(port, identity.clone())).collect();
+    let reporters: Vec<_> = (0..4).map(|_| Reporter::start(port, &identity)).collect();
     rotate_often(&stage, Channel::WebSocket, &[&stage.pki]).await;
     let done = comers.stop().await;
     let mut moves = 0;
@@ -92,32 +92,36 @@ async fn rotate_often(stage: &Stage, channel: Channel, authorities: &[&OpensslPk
 pub struct Reporter {
     stop: Arc<AtomicBool>,
     port: u16,
-    identity: Identity,
+    dialer: Dialer,
     task: JoinSet<(Uuid, u64, u64)>,
 }
 
 impl Reporter {
-    pub fn start(port: u16, identity: Identity) -> Self {
+    pub fn start(port: u16, identity: &Identity) -> Self {
+        Self::start_by(Dialer::with_identity(identity), port)
+    }
+
+    pub fn start_by(dialer: Dialer, port: u16) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut task = JoinSet::new();
-        task.spawn(report_until(Arc::clone(&stop), port, identity.clone()));
-        Self { stop, port, identity, task }
+        task.spawn(report_until(Arc::clone(&stop), dialer.clone(), port));
+        Self { stop, port, dialer, task }
     }
 
     /// Stops, asserts that each report is stored once, and returns how often it moved.
     pub async fn stop(mut self) -> u64 {
         self.stop.store(true, Ordering::SeqCst);
         let (id, sent, moves) = self.task.join_next().await.expect("one task").expect("no panic");
-        let (_, welcome) = Wire::join(self.port, &self.identity, id).await.expect("welcome");
+        let (_, welcome) = Wire::join_by(&self.dialer, self.port, id).await.expect("welcome");
         assert_eq!(welcome["last_seq"], sent, "every report of {id} is stored, under its own number");
         moves
     }
 }
 
 /// The id, how many reports were sent, how often it moved.
-async fn report_until(stop: Arc<AtomicBool>, port: u16, identity: Identity) -> (Uuid, u64, u64) {
+async fn report_until(stop: Arc<AtomicBool>, dialer: Dialer, port: u16) -> (Uuid, u64, u64) {
     let id = Uuid::new_v4();
-    let (mut wire, _) = Wire::join(port, &identity, id).await.expect("welcome");
+    let (mut wire, _) = Wire::join_by(&dialer, port, id).await.expect("welcome");
     let (mut sent, mut moves) = (0, 0);
     while !stop.load(Ordering::SeqCst) {
         sent += 1;
@@ -132,7 +136,7 @@ async fn report_until(stop: Arc<AtomicBool>, port: u16, identity: Identity) -> (
             }
         }
         if asked_to_move {
-            let (next, welcome) = Wire::join(port, &identity, id).await.expect("a move is welcome");
+            let (next, welcome) = Wire::join_by(&dialer, port, id).await.expect("a move is welcome");
             assert_eq!(welcome["last_seq"], sent);
             wire = next;
             moves += 1;
@@ -143,14 +147,14 @@ async fn report_until(stop: Arc<AtomicBool>, port: u16, identity: Identity) -> (
 }
 
 /// Loops that do one thing again and again; each time must succeed.
-struct Load {
+pub struct Load {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
     loops: JoinSet<()>,
 }
 
 impl Load {
-    fn start<F>(loops: usize, make: impl Fn(usize) -> F + Clone + Send + 'static) -> Self
+    pub fn start<F>(loops: usize, make: impl Fn(usize) -> F + Clone + Send + 'static) -> Self
     where
         F: Future<Output = Result<(), String>> + Send,
     {
@@ -170,7 +174,7 @@ impl Load {
     }
 
     /// Stops, and returns how often it was done.
-    async fn stop(mut self) -> u64 {
+    pub async fn stop(mut self) -> u64 {
         self.stop.store(true, Ordering::SeqCst);
         while let Some(ended) = self.loops.join_next().await {
             ended.expect("every attempt succeeds");

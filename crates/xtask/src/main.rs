@@ -22,7 +22,7 @@ mod measure;
 mod onebox;
 mod ports;
 mod programs;
-mod schemathesis;
+mod python;
 mod test;
 
 use std::path::{Path, PathBuf};

