@@ -22,6 +22,7 @@ use crate::door::Door;
 use crate::enroll::{self, Enrolment, Lives};
 use crate::fleet::{EventKind, Fleet, Record};
 use crate::gateway::{Gateway, Parts, Timing};
+use crate::meet::Meeting;
 use crate::metrics::Metrics;
 use crate::names::ExtraNames;
 use crate::public_url::PublicAddress;
@@ -147,6 +148,8 @@ impl Opened {
             started: now,
         };
         let alerts = Alerts::open(store.clone(), sources, hostname()).await?;
+        let meeting =
+            Meeting::new(fleet.clone(), store.clone(), channels.defender.clone(), config.rotation_policy);
         let door = Door::new(places(descriptors)).announced_by(config.proxies.defender);
         let ready = web::Ready::default();
         let state = web::AppState {
@@ -160,6 +163,7 @@ impl Opened {
             enrolment: enrolment.clone(),
             fleet: fleet.clone(),
             https: channels.https.clone(),
+            meeting: meeting.clone(),
             metrics: metrics.clone(),
             names: names.clone(),
             public_url,
@@ -173,6 +177,7 @@ impl Opened {
         let parts = Parts {
             fleet: fleet.clone(),
             enrolment: enrolment.clone(),
+            meeting: meeting.clone(),
             metrics: metrics.clone(),
             refusals,
             tls: defender_tls,
@@ -204,6 +209,8 @@ impl Opened {
         front.spawn("last contacts", note_seen(fleet.clone(), shutdown.clone()));
         front.spawn("fleet samples", take_samples(fleet.clone(), shutdown.clone()));
         let (outcomes, outcomes_received) = mpsc::channel(OUTCOMES);
+        let meeting = meeting.run(channels.gatekeeper.clone(), shutdown.clone());
+        back.spawn_critical("custom certificates and fleet", shutdown.clone(), meeting);
         channels.run(&back, &outcomes, &shutdown);
         back.spawn_critical("authority rotation", shutdown.clone(), rotation.run(shutdown.clone()));
         back.spawn_critical("certificate renewal", shutdown.clone(), names.run(shutdown.clone()));

@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use certs::{Authority, CertError, Channel, CustomDir, Guard, Material, Outcome, Rotation, Subscriber, tls};
+use certs::{
+    Authority, CertError, Channel, CustomDir, Gatekeeper, Guard, Material, Outcome, Rotation, Subscriber, tls,
+};
 use lifecycle::Tasks;
 use rustls::ServerConfig;
 use thiserror::Error;
@@ -25,6 +27,8 @@ pub struct Channels {
     pub defender: Subscriber<ServerConfig>,
     /// Issues other certificates while the channels run.
     pub renewal: Arc<Renewal>,
+    /// Decides which custom sets of the Defender listener go live.
+    pub gatekeeper: Gatekeeper,
     rotations: Vec<Rotation<ServerConfig>>,
 }
 
@@ -75,9 +79,10 @@ impl Channels {
         let for_defenders = move |material: &Material| tls::console_defender(material, &rules);
         let (defender, defender_rotation) =
             renewal.channel(Channel::ConsoleDefender, custom_dir, extra, for_defenders, now)?;
-        let rotations = vec![https_rotation, defender_rotation];
+        let (gate, gatekeeper) = certs::gate();
+        let rotations = vec![https_rotation, defender_rotation.gated(gate)];
         let (custom_dir, renewal) = (custom_dir.clone(), Arc::new(renewal));
-        Ok(Self { authority, custom_dir, https, defender, renewal, rotations })
+        Ok(Self { authority, custom_dir, https, defender, renewal, gatekeeper, rotations })
     }
 
     /// Follows the files of both channels until shutdown; every rotation and refusal goes to `outcomes`.

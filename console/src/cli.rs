@@ -168,6 +168,10 @@ pub struct Serve {
     /// How long connections made before a certificate rotation may finish; 0s resets them at once [default: 60s]
     #[arg(long, env = "CONSOLE_ROTATION_GRACE", value_name = "DURATION", global = true, help_heading = CERTIFICATES)]
     pub rotation_grace: Option<String>,
+    /// Take a changed custom set of the Defender listener also when connected Defenders would be lost, with a warning
+    /// [default: such a set waits until nobody would be lost, or until it is accepted]
+    #[arg(long, env = "CONSOLE_FORCE_ROTATION", global = true, help_heading = CERTIFICATES, value_parser = is_on)]
+    pub force_rotation: bool,
 
     /// Name of the first administrator, made while there is no user and a password file is given
     /// [default: admin]
@@ -217,6 +221,15 @@ impl Cli {
             let _ = matches.try_clear_id(&id);
         }
         Self::from_arg_matches(&matches)
+    }
+}
+
+/// The value of a variable for a flag that takes none; an empty one counts as unset.
+fn is_on(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" => Ok(true),
+        "" | "false" | "0" => Ok(false),
+        _ => Err("write true or false".to_owned()),
     }
 }
 

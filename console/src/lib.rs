@@ -8,6 +8,7 @@
 //! fleet/             who is connected, and the events of it
 //! enroll.rs          install bundles and certificates for Defenders
 //! alerts/            what people should see to, and how they hear of it
+//! meet/              custom certificates of the Defender listener against what Defenders have and expect
 //! metrics/           what is counted while it runs
 //! names.rs           names in self-signed certificates that administrators add
 //! refusals/          who was refused at the Defender listener, and why
@@ -34,6 +35,7 @@ pub mod door;
 pub mod enroll;
 pub mod fleet;
 pub mod gateway;
+pub mod meet;
 pub mod metrics;
 pub mod names;
 pub mod public_url;

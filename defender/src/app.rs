@@ -23,6 +23,7 @@ use crate::identity;
 use crate::link::Link;
 use crate::outbox::{Limits, Outbox};
 use crate::own::OwnCertificate;
+use crate::report::sets::Sets;
 use crate::report::{self, host};
 use crate::start::{self, Foundation, Sources, StartError};
 use crate::status::{self, Board};
@@ -124,6 +125,11 @@ fn begin(
         hostname: config.hostname.clone(),
         custom_dir: config.custom_certs_dir.clone(),
         custom_watched: custom.is_watched(),
+        sets: Sets {
+            certificates: Some(certificates.clone()),
+            own: Some(own.subscribe()),
+            bundle: Some(fallback.clone()),
+        },
     };
     let identity = host::look(&source).identity(id);
     let (welcomed, welcomed_receiver) = watch::channel(false);

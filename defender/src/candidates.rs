@@ -38,20 +38,35 @@ pub(crate) fn candidates(
     own: Option<&Kept>,
     bundle: Option<&Arc<Material>>,
 ) -> Vec<Candidate> {
-    let own = own_candidate(own);
-    let bundle_kind = |material| if is_registration(material) { Kind::Registration } else { Kind::Bundle };
-    let newest = |kind| Candidate { kind, material: Arc::clone(&live.material), tls: Arc::clone(&live.tls) };
+    let candidate = |(kind, material): (_, Arc<Material>)| {
+        if material.fingerprint() != live.material.fingerprint() {
+            return built(kind, &material);
+        }
+        Some(Candidate { kind, material, tls: Arc::clone(&live.tls) })
+    };
+    materials(live, own, bundle).into_iter().filter_map(candidate).collect()
+}
+
+/// What they are made of, the best first.
+pub(crate) fn materials(
+    live: &Live<ClientConfig>,
+    own: Option<&Kept>,
+    bundle: Option<&Arc<Material>>,
+) -> Vec<(Kind, Arc<Material>)> {
+    let bundle_kind =
+        |material: &Arc<Material>| if is_registration(material) { Kind::Registration } else { Kind::Bundle };
+    let newest = Arc::clone(&live.material);
+    let own = own.map(|kept| (Kind::Own, Arc::clone(&kept.material)));
     match live.source {
         Source::Custom => {
             // Without a bundle the custom set stands in for it.
-            let bundle = bundle.filter(|bundle| bundle.fingerprint() != live.material.fingerprint());
-            let bundle = bundle.and_then(|bundle| built(bundle_kind(bundle), bundle));
-            [Some(newest(Kind::Custom)), own, bundle].into_iter().flatten().collect()
+            let bundle = bundle.filter(|bundle| bundle.fingerprint() != newest.fingerprint());
+            let bundle = bundle.map(|bundle| (bundle_kind(bundle), Arc::clone(bundle)));
+            [Some((Kind::Custom, newest)), own, bundle].into_iter().flatten().collect()
         }
         Source::SelfSigned => {
-            let is_own =
-                own.as_ref().is_some_and(|own| own.material.fingerprint() == live.material.fingerprint());
-            let bundle = (!is_own).then(|| newest(bundle_kind(&live.material)));
+            let is_own = own.as_ref().is_some_and(|(_, own)| own.fingerprint() == newest.fingerprint());
+            let bundle = (!is_own).then(|| (bundle_kind(&newest), newest));
             [own, bundle].into_iter().flatten().collect()
         }
     }

@@ -4,6 +4,7 @@
 //! start_table.rs    what a channel starts on (contract section 2)
 //! bad_input.rs      every kind of bad file, at start and while running
 //! rotation.rs       a changed set is taken; nothing else is disturbed
+//! meet.rs, meet_names.rs  a custom set against what Defenders have and expect
 //! manners.rs        copies, renames, links, exchanged directories
 //! under_load.rs     fifty rotations under a connect loop
 //! sessions.rs       hello, reports, heartbeats, close codes (contract section 4)
@@ -45,6 +46,8 @@ mod istio;
 mod limits;
 mod log_lines;
 mod manners;
+mod meet;
+mod meet_names;
 mod monitoring;
 mod proxy;
 mod reconnect;

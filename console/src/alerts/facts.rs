@@ -128,8 +128,10 @@ fn of_hosts(sha256: &str, rows: &[&Row]) -> Option<Expiry> {
 }
 
 fn refusal(channel: Channel, tls: &Subscriber<ServerConfig>) -> Option<Refusal> {
-    let cause = tls.last_error()?;
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, cause.as_bytes());
+    let certs::Refusal { error: cause, set, .. } = tls.last_refusal()?;
+    // A set that waits is one matter, whoever it waits for.
+    let matter = set.as_ref().unwrap_or(&cause);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, matter.as_bytes());
     let cause_id = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     Some(Refusal { channel: channel.id(), cause_id, cause })
 }

@@ -12,6 +12,7 @@ use lifecycle::logging::{LogFormat, LogLevel};
 use thiserror::Error;
 
 use crate::cli::Serve;
+use crate::meet::Policy;
 
 pub(crate) use addresses::dial_host;
 pub use addresses::{PublicUrl, San};
@@ -48,6 +49,8 @@ pub struct Config {
     pub sans: Vec<San>,
     /// How long connections made before a rotation may finish.
     pub rotation_grace: Duration,
+    /// What to do with a custom set that would lose Defenders.
+    pub rotation_policy: Policy,
     /// The first administrator.
     pub admin: FirstAdministrator,
     /// How often a Defender must be heard.
@@ -134,6 +137,7 @@ impl Config {
                     duration::parse(text).map_err(|e| e.to_string())
                 })
                 .unwrap_or(ROTATION_GRACE),
+            rotation_policy: if given.force_rotation { Policy::Force } else { Policy::Hold },
             admin: FirstAdministrator {
                 username: read
                     .text("--admin-user", given.admin_user, username)

@@ -45,6 +45,7 @@ use protocol::Close;
 use protocol::message::{Hello, Report};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::store::Figures;
@@ -52,6 +53,7 @@ use crate::store::StoreError;
 use crate::store::audits::{Action, Actor, Deed};
 use crate::store::fleet::{CertificateSeen, Decommission};
 use crate::store::history::{Connection, Sample};
+use crate::store::hosts::HostReports;
 use crate::store::writer::{Writer, WriterGone};
 use event::Events;
 use holders::{Holders, digest, hex};
@@ -73,6 +75,8 @@ struct Inner {
     writer: Writer,
     /// Refuses whoever was decommissioned from the handshake on.
     guard: Guard,
+    /// Somebody came or went.
+    moved: Notify,
 }
 
 #[derive(Debug)]
@@ -112,7 +116,7 @@ impl Fleet {
         let registry = Registry::new(records);
         let index = Mutex::new(Index::new(&registry));
         let state = Mutex::new(State { registry, events: Events::default(), holders });
-        Self { inner: Arc::new(Inner { state, index, writer, guard }) }
+        Self { inner: Arc::new(Inner { state, index, writer, guard, moved: Notify::new() }) }
     }
 
     /// Notes that a Defender has shown a custom certificate: once nobody is left that has it, it is refused.
@@ -138,6 +142,7 @@ impl Fleet {
             state.events.publish(now, EventKind::connected(hello, address));
         }
         drop(state);
+        self.inner.moved.notify_one();
         let id = hello.defender.id;
         if let Some(line) = arrival.ended {
             self.inner.writer.connection(id, line.ended(now, Close::Replaced.cause()));
@@ -167,6 +172,7 @@ impl Fleet {
         let Some((row, line)) = state.registry.leave(session) else { return };
         state.events.publish(now, EventKind::disconnected(&row.record, cause));
         drop(state);
+        self.inner.moved.notify_one();
         self.inner.writer.seen(session.defender(), row.last_seen());
         if let Some(line) = line {
             self.inner.writer.connection(session.defender(), line.ended(now, cause));
@@ -216,6 +222,7 @@ impl Fleet {
         drop(state);
         self.inner.guard.refuse_holder(&id.to_string());
         orphans.iter().for_each(|orphan| self.inner.guard.refuse_certificate(&hex(orphan)));
+        self.inner.moved.notify_one();
         if let Some((session, line)) = session {
             session.order(Order::Close(Close::Decommissioned));
             self.inner.writer.connection(id, line.ended(now, Close::Decommissioned.cause()));
@@ -307,6 +314,17 @@ impl Fleet {
     #[must_use]
     pub fn event_figures(&self) -> (usize, u64) {
         self.state().events.figures()
+    }
+
+    /// Waits until somebody has come or gone since the last call. For one caller; cancel-safe.
+    pub async fn moved(&self) {
+        self.inner.moved.notified().await;
+    }
+
+    /// Whose host reports have reached the disk.
+    #[must_use]
+    pub fn host_reports(&self) -> &HostReports {
+        self.inner.writer.host_reports()
     }
 
     /// What the store has written of reports, and what waits.

@@ -19,11 +19,12 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use super::peer;
 use super::renewal::Renewal;
 use super::session::{self, Session, Socket};
-use super::upgrade::{UpgradeError, upgrade};
+use super::upgrade::{UpgradeError, Upgraded, upgrade};
 use crate::announced::{self, AnnouncementError};
 use crate::door::{Place, SilentError};
 use crate::enroll::Credential;
 use crate::fleet::Arrival;
+use crate::meet::dialed_name;
 use crate::metrics::Handshake;
 use crate::refusals::{Cause, Peer};
 
@@ -65,6 +66,8 @@ struct Greeting {
     source: Source,
     /// Generation of the configuration that it shook hands with.
     generation: u64,
+    /// The name that it expects in our certificate, as far as it has said.
+    name: Option<String>,
 }
 
 impl super::Inner {
@@ -116,11 +119,12 @@ impl super::Inner {
         let credential = tls.get_ref().1.peer_certificates().and_then(peer::credential);
         let unreadable = || Refusal::Tls { source: io::ErrorKind::InvalidData.into(), leaf: None };
         let credential = credential.ok_or_else(unreadable)?;
-        let mut socket = in_time("WebSocket upgrade", upgrade(tls)).await??;
+        let server_name = tls.get_ref().1.server_name().map(str::to_owned);
+        let Upgraded { mut socket, host } = in_time("WebSocket upgrade", upgrade(tls)).await??;
+        let name = dialed_name(server_name.as_deref(), host.as_deref());
+        let (source, generation) = (live.source, live.generation);
         match in_time("hello", read_hello(&mut socket)).await {
-            Ok(Ok(hello)) => {
-                Ok(Greeting { socket, hello, credential, source: live.source, generation: live.generation })
-            }
+            Ok(Ok(hello)) => Ok(Greeting { socket, hello, credential, source, generation, name }),
             Ok(Err(refusal)) | Err(refusal) => {
                 if let Some(close) = refusal.close() {
                     session::close(&mut socket, close).await;
@@ -147,7 +151,7 @@ impl super::Inner {
 
     /// Takes the Defender in, or closes the connection with the code that says why not.
     async fn judge(&self, greeting: Greeting, address: SocketAddr) -> Result<Box<Session>, Refusal> {
-        let Greeting { mut socket, hello, credential, source, generation } = greeting;
+        let Greeting { mut socket, hello, credential, source, generation, name } = greeting;
         let verdict = self.verdict(&hello, &credential, source, address);
         let arrival = match verdict {
             Ok(arrival) => arrival,
@@ -171,6 +175,9 @@ impl super::Inner {
             "Defender connected"
         );
         self.refusals.forget(hello.defender.id, address.ip());
+        if let Some(name) = name {
+            self.meeting.joined(hello.defender.id, &name);
+        }
         let welcome = ToDefender::Welcome(Welcome {
             console: ConsoleIdentity { version: Version::own().to_string() },
             // Whole seconds on the wire: rounded up, so that nobody is given up too early.

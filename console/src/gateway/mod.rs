@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::door::Door;
 use crate::enroll::Enrolment;
 use crate::fleet::Fleet;
+use crate::meet::Meeting;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
 
@@ -44,6 +45,7 @@ pub struct Gateway {
 struct Inner {
     fleet: Fleet,
     enrolment: Enrolment,
+    meeting: Meeting,
     metrics: Metrics,
     refusals: Refusals,
     tls: Subscriber<ServerConfig>,
@@ -64,6 +66,8 @@ pub struct Parts {
     pub fleet: Fleet,
     /// Who may speak for whom.
     pub enrolment: Enrolment,
+    /// By which name they come.
+    pub meeting: Meeting,
     /// Counts.
     pub metrics: Metrics,
     /// Remembers who was refused.
@@ -87,10 +91,21 @@ impl Gateway {
     /// A gateway; nothing runs yet.
     #[must_use]
     pub fn new(parts: Parts, timing: Timing, tasks: Tasks, shutdown: CancellationToken) -> Self {
-        let Parts { fleet, enrolment, metrics, refusals, tls, guard } = parts;
+        let Parts { fleet, enrolment, meeting, metrics, refusals, tls, guard } = parts;
         let Timing { heartbeat, grace } = timing;
-        let inner =
-            Inner { fleet, enrolment, metrics, refusals, tls, guard, heartbeat, grace, tasks, shutdown };
+        let inner = Inner {
+            fleet,
+            enrolment,
+            meeting,
+            metrics,
+            refusals,
+            tls,
+            guard,
+            heartbeat,
+            grace,
+            tasks,
+            shutdown,
+        };
         Self { inner: Arc::new(inner) }
     }
 

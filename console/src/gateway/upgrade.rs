@@ -47,29 +47,40 @@ pub(super) struct Refusal {
     why: &'static str,
 }
 
+/// A WebSocket, and the host that was asked for it: `HOST[:PORT]`.
+pub(super) struct Upgraded {
+    pub(super) socket: Socket,
+    pub(super) host: Option<String>,
+}
+
 /// Reads one request and answers it.
-pub(super) async fn upgrade(mut stream: TlsStream<TcpStream>) -> Result<Socket, UpgradeError> {
+pub(super) async fn upgrade(mut stream: TlsStream<TcpStream>) -> Result<Upgraded, UpgradeError> {
     let mut head = Vec::with_capacity(1024);
     let judged = loop {
         if stream.read_buf(&mut head).await? == 0 {
             return Err(UpgradeError::Left);
         }
         match Request::try_parse(&head) {
-            Ok(Some((used, request))) => break judge(&request).map(|response| (used, response)),
+            Ok(Some((used, request))) => {
+                let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+                let host = host.map(str::to_owned);
+                break judge(&request).map(|response| (used, response, host));
+            }
             Ok(None) if head.len() < MAX_HEAD_BYTES => {}
             Ok(None) => break Err(refusal(431, "the request header is larger than 8 KiB")),
             Err(error) => break Err(refusal_for(&error)),
         }
     };
     match judged {
-        Ok((used, response)) => {
+        Ok((used, response, host)) => {
             let mut answer = Vec::with_capacity(256);
             write_response(&mut answer, &response)
                 .map_err(|error| UpgradeError::Response(Box::new(error)))?;
             stream.write_all(&answer).await?;
             let read_ahead = head.split_off(used.min(head.len()));
             let limits = Some(socket_limits());
-            Ok(WebSocketStream::from_partially_read(stream, read_ahead, Role::Server, limits).await)
+            let socket = WebSocketStream::from_partially_read(stream, read_ahead, Role::Server, limits).await;
+            Ok(Upgraded { socket, host })
         }
         Err(refusal) => {
             stream.write_all(refusal.to_http().as_bytes()).await?;

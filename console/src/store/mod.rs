@@ -3,8 +3,9 @@
 //! ```text
 //! mod.rs       open, migrate, transactions, errors
 //! fleet.rs     Defenders and their reports
+//! hosts.rs     host reports of many Defenders, and that they have come
 //! history/     connections, counts, rotations and refusals of the past
-//! enrolment.rs registrations and own certificates
+//! enrolment.rs registrations and own certificates; exported_names.rs: names in bundles
 //! users.rs     local users
 //! audits/      who changed what
 //! tokens.rs    bearer tokens, as digests
@@ -16,6 +17,7 @@
 //! load.rs      filling an empty database with them
 //! writer.rs    the one writer of the fleet's tables
 //! figures.rs   what the writer counts
+//! prune.rs     what is forgotten
 //! ```
 //!
 //! Rules of the SQL, so that it serves both: `$1` placeholders, TEXT and BIGINT only, times as milliseconds
@@ -44,12 +46,15 @@ pub use figures::Figures;
 pub mod alerts;
 pub mod audits;
 pub mod enrolment;
+mod exported_names;
 mod figures;
 pub mod fleet;
 pub mod history;
+pub mod hosts;
 pub mod keys;
 pub mod load;
 mod messages;
+mod prune;
 pub mod sessions;
 pub mod settings;
 pub mod tables;
@@ -336,6 +341,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "alerts", include_str!("../../migrations/0005_alerts.sql")),
     (7, "enrolment", include_str!("../../migrations/0007_enrolment.sql")),
     (8, "rotation", include_str!("../../migrations/0008_rotation.sql")),
+    (9, "meet", include_str!("../../migrations/0009_meet.sql")),
     (10, "certificates seen", include_str!("../../migrations/0010_certificates_seen.sql")),
 ];
 

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::figures::{Counters, Figures};
 use super::fleet::{CertificateSeen, Decommission, FleetRows, ReportRow};
 use super::history::{CROWD, CertificateChange, Connection, HistoryRows, Sample};
+use super::hosts::HostReports;
 use super::{Store, StoreError};
 use crate::fleet::{Record, SessionHandle};
 
@@ -65,6 +66,7 @@ struct Dirty {
     changes: Mutex<Changes>,
     wake: Notify,
     counters: Counters,
+    hosts: HostReports,
 }
 
 #[derive(Debug, Default)]
@@ -164,6 +166,12 @@ impl Writer {
         self.reports.send(Pending { session, report, received_at }).await.map_err(|_| WriterGone)
     }
 
+    /// Whose host reports have reached the disk.
+    #[must_use]
+    pub fn host_reports(&self) -> &HostReports {
+        &self.dirty.hosts
+    }
+
     /// What was done so far, and what waits.
     #[must_use]
     pub fn figures(&self) -> Figures {
@@ -231,7 +239,7 @@ impl WriterTask {
                 }
                 () = tokio::time::sleep_until(next_prune) => {
                     next_prune = Instant::now() + PRUNE_EVERY;
-                    self.prune().await;
+                    self.store.prune(OffsetDateTime::now_utc()).await;
                     continue;
                 }
                 () = shutdown.cancelled() => true,
@@ -292,6 +300,8 @@ impl WriterTask {
             self.dirty.counters.count(delay);
         }
         self.dirty.counters.take_in_hand(0);
+        let hosts = rows.reports.iter().filter(|report| report.kind == "host");
+        self.dirty.hosts.note(hosts.map(|report| report.defender));
         for (id, seq) in &rows.last_seqs {
             self.last_seqs.insert(*id, *seq);
         }
@@ -351,19 +361,6 @@ impl WriterTask {
         }
         crowded
     }
-
-    async fn prune(&self) {
-        let now = OffsetDateTime::now_utc();
-        for (what, pruned) in [
-            ("reports", self.store.prune_reports(now - KEEP_REPORTS).await),
-            ("history", self.store.prune_history(now).await),
-            ("certificates", self.store.prune_certificates_seen(now - KEEP_EXPIRED).await),
-        ] {
-            if let Err(error) = pruned {
-                tracing::warn!(error = lifecycle::logging::error_chain(&error), "Cannot remove old {what}");
-            }
-        }
-    }
 }
 
 /// Reports that wait for the disk; when it is full, sessions stop reading from their peers.
@@ -388,9 +385,3 @@ const RETRY: Duration = Duration::from_secs(1);
 const FIRST_PRUNE: Duration = Duration::from_secs(60);
 
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
-
-/// How long a certificate is remembered that has expired.
-const KEEP_EXPIRED: time::Duration = time::Duration::days(30);
-
-/// How long reports are kept; the newest host report of a Defender stays.
-const KEEP_REPORTS: time::Duration = time::Duration::days(30);

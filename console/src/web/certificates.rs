@@ -1,19 +1,21 @@
 //! What the Console's listeners run on, and its own CA.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use certs::{CertificateFacts, Channel, Subscriber};
+use certs::{CertificateFacts, Channel, Source, Subscriber};
 use rustls::ServerConfig;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::auth::AnyUser;
+use super::auth::{AdministratorOrOperator, AnyUser};
 use super::error::ApiError;
 use super::expiry::{days_left, of_channel};
-use super::input::{Listed, Page, Parameters, Search};
+use super::input::{Listed, OptionalBody, Page, Parameters, Search};
+use crate::meet::{AcceptError, Held, Loss, MissingName};
 
 /// The certificate of one listener.
 #[derive(Serialize, ToSchema)]
@@ -35,6 +37,35 @@ pub(super) struct Certificate {
     rotated_at: OffsetDateTime,
     /// Why the last set of custom files was refused.
     last_error: Option<String>,
+    /// Names that Defenders use, connected or yet to come, and that this custom certificate does not have; for
+    /// `console-defender`, at most 100.
+    missing_names: Vec<MissingName>,
+    /// A good set that does not go live, because connected Defenders would be lost; for `console-defender`.
+    held: Option<HeldSet>,
+}
+
+/// A set that waits until nobody would be lost, or until it is accepted.
+#[derive(Serialize, ToSchema)]
+pub(super) struct HeldSet {
+    /// Of its leaf, hexadecimal.
+    sha256: String,
+    subject: String,
+    #[serde(with = "time::serde::rfc3339")]
+    not_after: OffsetDateTime,
+    /// Connected Defenders that would be lost, by host name; at most 1000.
+    would_lose: Vec<Loss>,
+    /// How many there are.
+    would_lose_count: usize,
+    /// Connected Defenders that have not said which certificates they have.
+    unknown: usize,
+}
+
+/// Which set is accepted.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Accept {
+    /// Of the leaf that was looked at: another set that waits by now is not accepted.
+    sha256: Option<String>,
 }
 
 /// One certificate of a channel.
@@ -73,8 +104,7 @@ pub(super) async fn chain(
     let page = Page::parse(search.offset, search.limit)?;
     let channels = [(Channel::ConsoleHttps, &state.https), (Channel::ConsoleDefender, &state.defender)];
     let found = channels.into_iter().find(|(one, _)| one.id() == channel);
-    let (_, subscriber) =
-        found.ok_or(ApiError::NotFound("the channels are console-https and console-defender"))?;
+    let (_, subscriber) = found.ok_or(NO_CHANNEL)?;
     let mut links = links(subscriber, OffsetDateTime::now_utc());
     let needle = search.search.unwrap_or_default().to_lowercase();
     links.retain(|link| link.contains(&needle));
@@ -118,11 +148,59 @@ pub(super) async fn list(
     let page = Page::parse(search.offset, search.limit)?;
     let needle = search.search.unwrap_or_default().to_lowercase();
     let mut certificates = vec![
-        certificate(Channel::ConsoleHttps, &state.https),
-        certificate(Channel::ConsoleDefender, &state.defender),
+        certificate(Channel::ConsoleHttps, &state.https, Vec::new(), None),
+        defender_certificate(&state).await?,
     ];
     certificates.retain(|certificate| certificate.contains(&needle));
     Ok(page.of(certificates, |a, b| b.channel.cmp(a.channel)))
+}
+
+/// Takes a custom set that is held back, for administrators and operators: the Defenders that it would lose are lost. The
+/// body may be left out.
+#[utoipa::path(post, path = "/certificates/{channel}/accept", tag = "certificates", operation_id = "accept",
+    params(("channel" = String, Path, description = "`console-defender`")), request_body = Option<Accept>,
+    responses((status = 200, description = "It is in use", body = Certificate),
+        (status = 404, description = "No such channel"),
+        (status = 409, description = "No set is held back, or another one by now")))]
+pub(super) async fn accept(
+    AdministratorOrOperator(actor): AdministratorOrOperator,
+    Path(channel): Path<String>,
+    State(state): State<AppState>,
+    accept: OptionalBody<Accept>,
+) -> Result<Json<Certificate>, ApiError> {
+    if channel == Channel::ConsoleHttps.id() {
+        return Err(ApiError::Conflict(AcceptError::Nothing.to_string()));
+    }
+    if channel != Channel::ConsoleDefender.id() {
+        return Err(NO_CHANNEL);
+    }
+    let sha256 = accept.0.and_then(|accept| accept.sha256);
+    state.meeting.accept(sha256.as_deref(), &actor).await?;
+    Ok(Json(defender_certificate(&state).await?))
+}
+
+impl From<AcceptError> for ApiError {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Store(error) => error.into(),
+            error => Self::Conflict(error.to_string()),
+        }
+    }
+}
+
+impl From<Held> for HeldSet {
+    fn from(held: Held) -> Self {
+        let leaf = held.material.leaf();
+        let would_lose_count = held.would_lose.len();
+        Self {
+            sha256: leaf.sha256.clone(),
+            subject: leaf.subject.clone(),
+            not_after: leaf.not_after,
+            would_lose: held.would_lose.into_iter().take(MOST_SHOWN).collect(),
+            would_lose_count,
+            unknown: held.unknown,
+        }
+    }
 }
 
 impl Certificate {
@@ -141,7 +219,27 @@ pub(super) async fn ca(State(state): State<AppState>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/x-pem-file")], state.enrolment.ca_pem())
 }
 
-fn certificate(channel: Channel, subscriber: &Subscriber<ServerConfig>) -> Certificate {
+/// What the certificate of the Defender listener lacks; the Console's own one has the names that it was told.
+pub(super) async fn missing_names(state: &AppState) -> Result<Vec<MissingName>, ApiError> {
+    let live = state.defender.current();
+    match live.source {
+        Source::Custom => Ok(state.meeting.missing_names(&live.material).await?),
+        Source::SelfSigned => Ok(Vec::new()),
+    }
+}
+
+async fn defender_certificate(state: &AppState) -> Result<Certificate, ApiError> {
+    let missing = missing_names(state).await?;
+    let held = state.meeting.held().map(HeldSet::from);
+    Ok(certificate(Channel::ConsoleDefender, &state.defender, missing, held))
+}
+
+fn certificate(
+    channel: Channel,
+    subscriber: &Subscriber<ServerConfig>,
+    missing_names: Vec<MissingName>,
+    held: Option<HeldSet>,
+) -> Certificate {
     let live = subscriber.current();
     let leaf = live.material.leaf();
     Certificate {
@@ -155,5 +253,10 @@ fn certificate(channel: Channel, subscriber: &Subscriber<ServerConfig>) -> Certi
         sha256: leaf.sha256.clone(),
         rotated_at: live.rotated_at,
         last_error: subscriber.last_error(),
+        missing_names,
+        held,
     }
 }
+
+const NO_CHANNEL: ApiError = ApiError::NotFound("the channels are console-https and console-defender");
+const MOST_SHOWN: usize = 1000;

@@ -90,10 +90,14 @@ async fn bundle(
     let order = BundleOrder { life: DAEMON_SET_LIFE, max_uses: None };
     let bundle = match state.enrolment.install_bundle(order, &actor, &ws_address).await {
         Ok(bundle) => bundle,
-        Err(EnrolError::CustomCertificates) if has_custom_certs => return Ok(None),
+        Err(EnrolError::CustomCertificates) if has_custom_certs => {
+            state.meeting.exported(&ws_address, order.life).await;
+            return Ok(None);
+        }
         Err(EnrolError::CustomCertificates) => return Err(ApiError::Conflict(NO_CERTIFICATES.to_owned())),
         Err(error) => return Err(error.into()),
     };
+    state.meeting.exported(&ws_address, order.life).await;
     tracing::info!(user = actor.user, console = ws_address, "Install bundle issued");
     Ok(Some(bundle))
 }

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::HttpBody as _;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody, JsonRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -19,6 +20,9 @@ use super::error::ApiError;
 
 /// A JSON body of at most 1 MiB.
 pub(super) struct Body<T>(pub(super) T);
+
+/// The same, or nothing at all.
+pub(super) struct OptionalBody<T>(pub(super) Option<T>);
 
 /// Query parameters.
 pub(super) struct Parameters<T>(pub(super) T);
@@ -125,6 +129,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             }
             Err(rejection) => Err(ApiError::BadRequest(without_values(&rejection.body_text()))),
         }
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if request.body().is_end_stream() {
+            return Ok(Self(None));
+        }
+        Body::from_request(request, state).await.map(|Body(body)| Self(Some(body)))
     }
 }
 

@@ -48,6 +48,7 @@ use crate::authority::AuthorityRotation;
 use crate::backup::keeper::Keeper;
 use crate::enroll::Enrolment;
 use crate::fleet::Fleet;
+use crate::meet::Meeting;
 use crate::metrics::Metrics;
 use crate::names::ExtraNames;
 use crate::public_url::PublicAddress;
@@ -119,6 +120,8 @@ pub struct AppState {
     pub fleet: Fleet,
     /// What the HTTPS listener runs on.
     pub https: Subscriber<ServerConfig>,
+    /// Compares custom certificates with what Defenders have and expect.
+    pub meeting: Meeting,
     /// What is counted.
     pub metrics: Metrics,
     /// Names in self-signed certificates.
@@ -182,6 +185,7 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("certs/ca.pem", get(certificates::ca)),
         ("certificates/expiry", get(expiry::list)),
         ("certificates/{channel}/chain", get(certificates::chain)),
+        ("certificates/{channel}/accept", post(certificates::accept)),
         ("certificates/history", get(history::certificates)),
         ("fleet/history", get(history::fleet)),
         ("certificates", get(certificates::list)),

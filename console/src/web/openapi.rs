@@ -47,6 +47,7 @@ mod roles;
         backups::remove,
         backups::schedule,
         bulk::decommission,
+        certificates::accept,
         certificates::ca,
         certificates::chain,
         certificates::list,

@@ -22,6 +22,7 @@ use crate::authority::AuthorityRotation;
 use crate::channels::{Channels, Renewal};
 use crate::config::{Database, FirstAdministrator};
 use crate::enroll::Lives;
+use crate::meet::Policy;
 use crate::store::users::Role;
 use crate::store::writer::Writer;
 
@@ -98,6 +99,7 @@ impl Api {
         let metrics = Metrics::new(now());
         let state = AppState {
             refusals: Refusals::new(fleet.clone(), metrics.clone()),
+            meeting: Meeting::new(fleet.clone(), store.clone(), defender.clone(), Policy::Hold),
             alerts,
             access,
             backups,

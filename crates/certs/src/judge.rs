@@ -13,11 +13,15 @@ use crate::custom::{USING_CUSTOM, log_doubts};
 use crate::disk::Look;
 use crate::error::{CertError, rfc3339};
 use crate::fingerprint::Fingerprint;
+use crate::gate::Gate;
 use crate::material::Material;
 use crate::publish::{Live, Publisher, Refusal, Subscriber};
 use crate::raw::Found;
 use crate::rotate::Outcome;
 use crate::source::Source;
+use waiting::Waiting;
+
+mod waiting;
 
 /// Makes a configuration.
 struct Build<T>(Box<Builder<T>>);
@@ -42,6 +46,10 @@ pub(crate) struct Judge<T> {
     retry_at: Option<OffsetDateTime>,
     /// When it was last logged that the set that runs is out of its dates.
     unfit_logged: Option<OffsetDateTime>,
+    /// Who has a say before a set goes live.
+    gate: Option<Gate>,
+    /// The set before the gate.
+    waiting: Option<Waiting>,
 }
 
 impl<T> fmt::Debug for Build<T> {
@@ -85,6 +93,8 @@ impl<T> Judge<T> {
             held: None,
             retry_at: None,
             unfit_logged: None,
+            gate: None,
+            waiting: None,
         };
         judge.check_fitness(now);
         Ok((judge, subscriber))
@@ -109,6 +119,7 @@ impl<T> Judge<T> {
         date: OffsetDateTime,
     ) -> Judgement {
         let seen = look.fingerprint();
+        self.withdraw();
         let since = self.held.take().filter(|(held, _)| *held == seen).map_or(now, |(_, since)| since);
         if look.is_closed() && self.publisher.current().source == Source::SelfSigned {
             // As far as anybody knows the channel has no files. That the directory cannot be read is told once for
@@ -144,7 +155,7 @@ impl<T> Judge<T> {
             self.held = Some((seen, since));
             return Judgement::Hold(since + hold);
         }
-        Judgement::Done(self.take(material, date))
+        Judgement::Done(self.offer(material, now, date))
     }
 
     /// The files are as they were before they looked half copied.
@@ -195,7 +206,7 @@ impl<T> Judge<T> {
         dates.into_iter().flatten().min()
     }
 
-    fn take(&mut self, material: Material, date: OffsetDateTime) -> Option<Outcome> {
+    fn take(&mut self, material: Arc<Material>, date: OffsetDateTime) -> Option<Outcome> {
         let seen = material.fingerprint();
         let tls = match self.build.0(&material) {
             Ok(tls) => tls,
@@ -206,7 +217,6 @@ impl<T> Judge<T> {
         }
         self.judged = Some(seen);
         self.settle_down();
-        let material = Arc::new(material);
         let outcome = self.publish(Source::Custom, Arc::clone(&material), tls, date);
         log_doubts(&material, date);
         Some(outcome)
@@ -231,18 +241,27 @@ impl<T> Judge<T> {
 
     /// Keeps what runs. Tells of each cause once, until something else happens.
     fn refuse(&mut self, seen: Fingerprint, error: &CertError) -> Option<Outcome> {
+        self.refuse_for(seen, error.to_string(), error.remedy(), None)
+    }
+
+    /// The same for a cause that is not in the files; `set` is the leaf of a set that goes on waiting.
+    fn refuse_for(
+        &mut self,
+        seen: Fingerprint,
+        text: String,
+        remedy: String,
+        set: Option<String>,
+    ) -> Option<Outcome> {
         self.judged = Some(seen);
         self.missing.clear();
         self.retry_at = None;
-        let text = error.to_string();
         if self.reported.as_ref() == Some(&text) {
             return None;
         }
-        let remedy = error.remedy();
         tracing::error!(remedy, "Failed to load {} custom certificates: {text}", self.channel.log_name());
         self.reported = Some(text.clone());
         let at = OffsetDateTime::now_utc();
-        self.publisher.set_refusal(Some(Refusal { error: text.clone(), remedy: remedy.clone(), at }));
+        self.publisher.set_refusal(Some(Refusal { error: text.clone(), remedy: remedy.clone(), at, set }));
         Some(Outcome::Refused { channel: self.channel, error: text, remedy })
     }
 

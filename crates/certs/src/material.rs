@@ -6,8 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
+use rustls::client::verify_server_name;
+use rustls::server::ParsedCertificate;
 use rustls::sign::SigningKey;
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, ServerName};
 use time::{Duration, OffsetDateTime};
 
 use crate::certificate::{Certificate, CertificateFacts};
@@ -86,6 +88,16 @@ impl Material {
     /// Whether exactly these stand behind the leaf.
     pub(crate) fn has_intermediates(&self, wanted: &[&Certificate]) -> bool {
         self.intermediates.iter().map(Certificate::der).eq(wanted.iter().map(|one| one.der()))
+    }
+
+    /// Whether a client that expects `name`, a DNS name or an IP address, finds it in the leaf.
+    #[must_use]
+    pub fn is_for(&self, name: &str) -> bool {
+        let (Ok(leaf), Ok(name)) = (ParsedCertificate::try_from(self.leaf.der()), ServerName::try_from(name))
+        else {
+            return false;
+        };
+        verify_server_name(&leaf, &name).is_ok()
     }
 
     /// The channel that it is for.

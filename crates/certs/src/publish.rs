@@ -32,6 +32,9 @@ pub struct Refusal {
     pub remedy: String,
     /// When they were refused.
     pub at: OffsetDateTime,
+    /// SHA-256 of the leaf, hexadecimal, while a set is good and waits to be let through; what is wrong with it may
+    /// change meanwhile.
+    pub set: Option<String>,
 }
 
 /// The reading half; clones follow on their own.
@@ -113,6 +116,11 @@ impl<T> Publisher<T> {
         let live = Arc::new(Live { generation, source, material, tls: Arc::new(tls), rotated_at: now });
         self.live.send_replace(Arc::clone(&live));
         live
+    }
+
+    /// What [`Subscriber::last_refusal`] says.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sets or clears what [`Subscriber::last_refusal`] says.

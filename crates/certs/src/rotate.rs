@@ -14,6 +14,7 @@ use crate::channel::Channel;
 use crate::custom::CustomDir;
 use crate::disk::Look;
 use crate::error::CertError;
+use crate::gate::Gate;
 use crate::judge::{Judge, Judgement};
 use crate::material::Material;
 use crate::publish::Subscriber;
@@ -68,6 +69,7 @@ enum Wake {
     Event,
     Fallback,
     Fitness,
+    Gate,
     Look,
 }
 
@@ -104,6 +106,13 @@ impl<T: Send + Sync + 'static> Rotation<T> {
         Ok((subscriber, rotation))
     }
 
+    /// With somebody who may hold back a changed set that was judged good.
+    #[must_use]
+    pub fn gated(mut self, gate: Gate) -> Self {
+        self.judge.set_gate(gate);
+        self
+    }
+
     /// Runs until `shutdown`, and sends each outcome; while `outcomes` is full, the next change waits. The first look
     /// is made at once, so nothing that changed since the start is lost.
     pub async fn run(mut self, outcomes: mpsc::Sender<Outcome>, shutdown: CancellationToken) {
@@ -126,6 +135,7 @@ impl<T: Send + Sync + 'static> Rotation<T> {
                     self.check_fitness();
                     None
                 }
+                Wake::Gate => self.judge.knock(Instant::now(), OffsetDateTime::now_utc()),
                 Wake::Look => self.look().await,
             };
             if let Some(outcome) = outcome {
@@ -140,6 +150,7 @@ impl<T: Send + Sync + 'static> Rotation<T> {
     async fn wake(&mut self) -> Wake {
         let next_look = self.settle.next_look();
         let is_watched = self.events.is_some();
+        let knock_at = self.judge.knock_at();
         let event = async {
             match &mut self.events {
                 Some(events) => events.changed().await.is_ok(),
@@ -155,6 +166,8 @@ impl<T: Send + Sync + 'static> Rotation<T> {
             }
             () = sleep_until(next_look), if is_watched => Wake::Look,
             () = sleep_until(self.next_fitness) => Wake::Fitness,
+            () = self.judge.answered() => Wake::Gate,
+            () = sleep_until(knock_at.unwrap_or(next_look)), if knock_at.is_some() => Wake::Gate,
         }
     }
 

@@ -44,24 +44,26 @@ pub fn console_https(material: &Material) -> Result<ServerConfig, CertError> {
 /// # Errors
 /// [`CertError::Tls`].
 pub fn console_defender(material: &Material, guard: &Guard) -> Result<ServerConfig, CertError> {
-    let provider = provider();
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(material)?), Arc::clone(&provider))
-            .build()
-            .map_err(|error| CertError::Tls(rustls::Error::General(error.to_string())))?;
-    let verifier: Arc<dyn ClientCertVerifier> = match material.returners() {
-        [] => verifier,
-        known => Arc::new(Returners::new(verifier, known)),
-    };
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(CertError::Tls)?
-        .with_client_cert_verifier(guard.before(verifier))
+        .with_client_cert_verifier(guard.before(client_verifier(material)?))
         .with_cert_resolver(identity(material));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.ignore_client_order = true;
     Ok(config)
+}
+
+/// Who gets in at the Console's listener for Defenders.
+pub(crate) fn client_verifier(material: &Material) -> Result<Arc<dyn ClientCertVerifier>, CertError> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(material)?), provider())
+        .build()
+        .map_err(|error| CertError::Tls(rustls::Error::General(error.to_string())))?;
+    Ok(match material.returners() {
+        [] => verifier,
+        known => Arc::new(Returners::new(verifier, known)),
+    })
 }
 
 /// A Defender's connection: TLS 1.3 only, trusts the material's CAs and nothing else, presents its certificate,

@@ -14,6 +14,8 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::sets::{Set, Sets};
+
 /// Where the facts come from.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -23,6 +25,8 @@ pub struct Source {
     pub custom_dir: PathBuf,
     /// Whether it was there at start.
     pub custom_watched: bool,
+    /// What is dialed with.
+    pub sets: Sets,
 }
 
 /// The body of the report. Compared as a whole: nothing in it changes by itself.
@@ -53,6 +57,8 @@ pub struct Facts {
     pub defender_version: String,
     /// State of the custom certificates directory.
     pub custom_certificates: CustomCertificates,
+    /// What the Defender can dial with, the best first.
+    pub sets: Vec<Set>,
 }
 
 /// What is on disk, and what would come of it.
@@ -127,6 +133,7 @@ pub fn look(source: &Source) -> Facts {
             source.custom_watched,
             OffsetDateTime::now_utc(),
         ),
+        sets: source.sets.look(),
     }
 }
 

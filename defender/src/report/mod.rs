@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! host.rs    facts of the host and the state of its custom certificates; at start and on each change
+//! sets.rs    among them: what the Defender can dial with
 //! ```
 //!
 //! A report goes into the outbox; when it is sent is not decided here.
 
 pub mod host;
+pub mod sets;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -76,6 +76,8 @@ pub enum Action {
     AuthorityRotated,
     /// An install bundle was issued.
     BundleIssued,
+    /// A custom set that would lose Defenders was let through.
+    CertificatesAccepted,
     /// A Defender was decommissioned.
     Decommissioned,
     /// An access key was made.
@@ -158,6 +160,7 @@ impl Action {
             Self::BackupRestored => "backup.restored",
             Self::AuthorityRotated => "authority.rotated",
             Self::BundleIssued => "defender.bundle-issued",
+            Self::CertificatesAccepted => "certificates.accepted",
             Self::Decommissioned => "defender.decommissioned",
             Self::KeyAdded => "access-key.added",
             Self::KeyRemoved => "access-key.removed",

@@ -38,7 +38,8 @@ const ADMINISTRATORS: &[(&str, &str)] = &[
     ("PUT", "/users/{username}"),
 ];
 
-const OPERATORS: &[(&str, &str)] = &[("POST", "/alerts/{id}/acknowledge")];
+const OPERATORS: &[(&str, &str)] =
+    &[("POST", "/alerts/{id}/acknowledge"), ("POST", "/certificates/{channel}/accept")];
 
 const READERS: &[(&str, &str)] = &[
     ("GET", "/audits"),

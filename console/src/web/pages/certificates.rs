@@ -14,7 +14,9 @@ use super::expiry::{self, Expiring};
 use super::feed::Happening;
 use super::words::{self, Moment, Validity};
 use super::{Entry, Frame, PageError, Visitor, render};
+use crate::meet::{self, Held, Loss, MissingName};
 use crate::web::AppState;
+use crate::web::certificates::missing_names;
 use crate::web::error::ApiError;
 
 #[derive(Template)]
@@ -59,6 +61,21 @@ struct ChannelView {
     refusal: Option<RefusalView>,
     /// What is taken with a warning.
     doubts: Vec<String>,
+    /// Names that Defenders use and the certificate does not have.
+    missing: Vec<MissingName>,
+    /// A set that waits, because Defenders would be lost.
+    held: Option<HeldView>,
+}
+
+/// A set that waits.
+struct HeldView {
+    subject: String,
+    sha256: String,
+    validity: Validity,
+    /// The first of those that would be lost, and how many more there are.
+    would_lose: Vec<Loss>,
+    more: usize,
+    unknown: usize,
 }
 
 /// Why the last files were refused.
@@ -96,10 +113,14 @@ pub(super) async fn page(
         is_watched: state.custom_dir.is_watched(),
         poll_seconds: state.custom_dir.poll().as_secs().max(1),
     };
-    let channels = vec![
+    let mut channels = vec![
         ChannelView::new(Channel::ConsoleHttps, &state.https, now),
         ChannelView::new(Channel::ConsoleDefender, &state.defender, now),
     ];
+    if let Some(defender) = channels.last_mut() {
+        defender.missing = missing_names(&state).await?;
+        defender.held = state.meeting.held().map(|held| HeldView::new(held, now));
+    }
     state.fleet.settle_history().await;
     let (timeline, changes) = state.store.certificate_changes("", 0, TIMELINE).await?;
     let Query(At { offset }) =
@@ -141,7 +162,13 @@ impl ChannelView {
             rotated: Moment::new(live.rotated_at),
             refusal: tls.last_refusal().map(RefusalView::from),
             doubts: material.doubts(now).iter().map(ToString::to_string).collect(),
+            missing: Vec::new(),
+            held: None,
         }
+    }
+
+    fn missing_remedy(&self) -> &'static str {
+        meet::REMEDY
     }
 
     fn copy_id(&self) -> String {
@@ -151,6 +178,43 @@ impl ChannelView {
     /// What an operator types to rotate, in a folder with the new files.
     fn commands(&self, directory: &str) -> String {
         format!("console certs check .\ncp {} {}/", self.files.join(" "), words::shell(directory))
+    }
+}
+
+impl HeldView {
+    fn new(held: Held, now: OffsetDateTime) -> Self {
+        let leaf = held.material.leaf();
+        let more = held.would_lose.len().saturating_sub(FEW);
+        Self {
+            subject: leaf.subject.clone(),
+            sha256: leaf.sha256.clone(),
+            validity: Validity::new(leaf.not_after, now),
+            would_lose: held.would_lose.into_iter().take(FEW).collect(),
+            more,
+            unknown: held.unknown,
+        }
+    }
+
+    fn total(&self) -> usize {
+        self.would_lose.len() + self.more
+    }
+
+    fn defenders(&self) -> &'static str {
+        if self.total() == 1 { "Defender" } else { "Defenders" }
+    }
+
+    /// What accepting it means, with the first hosts.
+    fn warning(&self) -> String {
+        let names: Vec<&str> = self.would_lose.iter().map(|one| one.hostname.as_str()).collect();
+        let more =
+            if self.more == 0 { String::new() } else { format!(" and {} more", words::number(self.more)) };
+        format!(
+            "{} {} will be disconnected and cannot come back before their hosts have files that fit: {}{more}. What \
+             they report meanwhile waits on their disks.",
+            words::number(self.total()),
+            self.defenders(),
+            names.join(", ")
+        )
     }
 }
 
@@ -168,11 +232,12 @@ impl Link {
 }
 
 impl From<Refusal> for RefusalView {
-    fn from(Refusal { error, remedy, at }: Refusal) -> Self {
+    fn from(Refusal { error, remedy, at, .. }: Refusal) -> Self {
         Self { error, remedy, at: Moment::new(at) }
     }
 }
 
 /// How many of each list are shown; the rest is in the CSV and in the list of Defenders.
 const EXPIRING: usize = 50;
+const FEW: usize = 10;
 const TIMELINE: usize = 25;

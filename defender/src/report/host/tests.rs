@@ -6,7 +6,12 @@ use super::*;
 
 #[test]
 fn the_facts_of_this_host_are_found_and_stay_the_same() {
-    let source = Source { hostname: None, custom_dir: PathBuf::from("/nonexistent"), custom_watched: false };
+    let source = Source {
+        hostname: None,
+        custom_dir: PathBuf::from("/nonexistent"),
+        custom_watched: false,
+        sets: Sets::default(),
+    };
     let facts = look(&source);
     assert_eq!(facts, look(&source));
     assert!(facts.memory_bytes.is_some_and(|bytes| bytes > 1024 * 1024));

@@ -1,0 +1,71 @@
+//! What this Defender can dial with, as the Console must know it before it changes its own certificates: each set with
+//! its chain and the CAs that it trusts. No keys.
+
+use std::sync::Arc;
+
+use certs::{Material, Subscriber};
+use rustls::ClientConfig;
+use serde::Serialize;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+use crate::candidates::{Kind, materials};
+use crate::own::Kept;
+
+/// Where the sets are.
+#[derive(Debug, Clone, Default)]
+pub struct Sets {
+    /// What is dialed with first.
+    pub certificates: Option<Subscriber<ClientConfig>>,
+    /// The certificate that the Console has issued.
+    pub own: Option<watch::Receiver<Option<Kept>>>,
+    /// The install bundle, or what stands in for it.
+    pub bundle: Option<watch::Receiver<Arc<Material>>>,
+}
+
+/// One set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Set {
+    /// `custom`, `own` or `bundle`.
+    pub kind: &'static str,
+    /// SHA-256 of the leaf, hexadecimal.
+    pub sha256: String,
+    /// End of the leaf's validity.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: OffsetDateTime,
+    /// The chain, leaf first, PEM; empty when it is larger than 32 KiB.
+    pub chain: String,
+    /// The CAs that the Console's certificate must come from, PEM; empty when they are larger than 64 KiB.
+    pub authorities: String,
+}
+
+impl Sets {
+    /// The sets now, the best first.
+    pub(crate) fn look(&self) -> Vec<Set> {
+        let Some(certificates) = &self.certificates else { return Vec::new() };
+        let own = self.own.as_ref().and_then(|own| own.borrow().clone());
+        let bundle = self.bundle.as_ref().map(|bundle| Arc::clone(&bundle.borrow()));
+        let sets = materials(&certificates.current(), own.as_ref(), bundle.as_ref());
+        sets.into_iter().map(|(kind, material)| Set::new(kind, &material)).collect()
+    }
+}
+
+impl Set {
+    fn new(kind: Kind, material: &Material) -> Self {
+        let within = |text: String, most| if text.len() <= most { text } else { String::new() };
+        Self {
+            kind: match kind {
+                Kind::Bundle | Kind::Registration => "bundle",
+                Kind::Custom => "custom",
+                Kind::Own => "own",
+            },
+            sha256: material.leaf().sha256.clone(),
+            not_after: material.leaf().not_after,
+            chain: within(material.chain_pem(), MOST_CHAIN_BYTES),
+            authorities: within(material.ca_pem(), MOST_AUTHORITIES_BYTES),
+        }
+    }
+}
+
+const MOST_CHAIN_BYTES: usize = 32 * 1024;
+const MOST_AUTHORITIES_BYTES: usize = 64 * 1024;
