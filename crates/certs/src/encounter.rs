@@ -91,6 +91,9 @@ fn words(error: &Error) -> String {
         Error::InvalidCertificate(
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
         ) => "it is not valid yet".to_owned(),
+        Error::InvalidCertificate(
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. },
+        ) => "its extended key usage is for another purpose".to_owned(),
         other => other.to_string(),
     }
 }
@@ -148,7 +151,7 @@ mod tests {
         for (leaf, why) in [
             (Leaf::client("host").expired(), "it has expired"),
             (Leaf::client("host").not_yet_valid(), "it is not valid yet"),
-            (Leaf::server(&["host"]), "purpose"),
+            (Leaf::server(&["host"]), "another purpose"),
         ] {
             let refused = judge(&encounter, &leaf, &root, &[&root]).expect_err(why).to_string();
             assert!(refused.to_lowercase().contains(why), "{refused}");

@@ -206,9 +206,9 @@ impl<T> Judge<T> {
         dates.into_iter().flatten().min()
     }
 
-    fn take(&mut self, material: Arc<Material>, date: OffsetDateTime) -> Option<Outcome> {
+    fn take(&mut self, material: &Arc<Material>, date: OffsetDateTime) -> Option<Outcome> {
         let seen = material.fingerprint();
-        let tls = match self.build.0(&material) {
+        let tls = match self.build.0(material) {
             Ok(tls) => tls,
             Err(error) => return self.refuse(seen, &error),
         };
@@ -217,8 +217,8 @@ impl<T> Judge<T> {
         }
         self.judged = Some(seen);
         self.settle_down();
-        let outcome = self.publish(Source::Custom, Arc::clone(&material), tls, date);
-        log_doubts(&material, date);
+        let outcome = self.publish(Source::Custom, Arc::clone(material), tls, date);
+        log_doubts(material, date);
         Some(outcome)
     }
 

@@ -36,7 +36,7 @@ impl<T> Judge<T> {
         date: OffsetDateTime,
     ) -> Option<Outcome> {
         let material = Arc::new(material);
-        let Some(gate) = &self.gate else { return self.take(material, date) };
+        let Some(gate) = &self.gate else { return self.take(&material, date) };
         self.judged = Some(material.fingerprint());
         self.missing.clear();
         gate.offer(Some(Arc::clone(&material)));
@@ -98,7 +98,7 @@ impl<T> Judge<T> {
             self.retry_at = waiting.material.next_date(date);
             return outcome;
         }
-        self.take(waiting.material, date)
+        self.take(&waiting.material, date)
     }
 
     /// Refuses the set, once; afterwards only what is told about it changes.
