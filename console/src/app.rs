@@ -72,7 +72,7 @@ impl Opened {
         let instance = Instance::take(&config.data_dir)?;
         let mut was_restored = backup::finish(&config.data_dir)?;
         let names = config.server_names(&hostname());
-        let custom_dir = CustomDir::open(&config.custom_certs_dir, config.custom_certs_poll);
+        let custom_dir = CustomDir::reach(&config.custom_certs_dir, config.custom_certs_poll).await;
         let now = OffsetDateTime::now_utc();
         let store = Store::open(&config.database).await?;
         was_restored |= backup::settle(&config.data_dir, &store).await?;

@@ -58,7 +58,13 @@ pub async fn run_until(
     tasks.spawn_critical("status", shutdown.clone(), keep);
 
     let own = OwnCertificate::open(&config.data_dir, random::share);
-    let custom = CustomDir::open(&config.custom_certs_dir, config.custom_certs_poll);
+    let custom = tokio::select! {
+        custom = CustomDir::reach(&config.custom_certs_dir, config.custom_certs_poll) => custom,
+        () = shutdown.cancelled() => {
+            tasks.drain(STOP_TIMEOUT).await;
+            return Ok(Finish::Stopped);
+        }
+    };
     let sources = Sources {
         custom: &custom,
         bundle_dir: &config.install_bundle_dir,

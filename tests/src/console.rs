@@ -130,6 +130,11 @@ impl ConsoleSetup {
         Ended { status, program }
     }
 
+    /// Starts it and waits for nothing: for what is not ready soon.
+    pub fn start_early(&self) -> Program {
+        self.spawn()
+    }
+
     fn spawn(&self) -> Program {
         let mut command = match self.user {
             Some(user) => other_user(user, &binary(self.program), self.dir.path()),

@@ -9,6 +9,7 @@
 //! api.rs         the HTTPS API, and its event stream
 //! tls.rs         TLS dials that say what they saw: certificate, version, key exchange
 //! wire.rs        the Defender protocol by hand: anything can be sent, valid or hostile
+//! mount.rs       network storage that raises no event, hangs, breaks
 //! openssl.rs     certificates made by the `openssl` program, which this project did not write
 //! envoy/         a real Envoy, set up as Istio sets it up
 //! haproxy.rs     a real HAProxy that announces its clients
@@ -25,6 +26,7 @@ pub mod defender;
 pub mod envoy;
 pub mod eventually;
 pub mod haproxy;
+pub mod mount;
 pub mod openssl;
 pub mod place;
 pub mod program;

@@ -11,6 +11,7 @@
 //! authority.rs     the Console's own CA is rotated; Defenders come back
 //! enrolment.rs      registrations, own certificates, renewal
 //! trusted.rs        proxies in front, and whose word about a client is believed
+//! storage.rs        certificates on network storage
 //! istio.rs          behind a real Envoy, as Istio sets it up
 //! limits.rs         TLS versions, sizes, time-outs, floods
 //! slow.rs           clients of the API that take too much or too long
@@ -59,5 +60,6 @@ mod slow;
 mod stage;
 mod start_table;
 mod status;
+mod storage;
 mod trusted;
 mod under_load;

@@ -10,11 +10,12 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use crate::channel::Channel;
-use crate::disk::reason;
+use crate::disk::{Look, reason};
 use crate::error::CertError;
 use crate::folders::Folders;
 use crate::material::Material;
 use crate::raw::{Found, RawMaterial};
+use crate::storage::{self, Meanwhile};
 
 /// The directory and the one watcher on it. Clones share the watcher.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ impl CustomDir {
         let instead = match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => None,
             Ok(_) => Some("is not a directory".to_owned()),
+            // Nobody knows what is there: other certificates than those would be wrong.
+            Err(error) if storage::is_broken(&error) => None,
             Err(error) => match error.kind() {
                 // It cannot be looked at, so reading will fail, and say so.
                 ErrorKind::PermissionDenied => None,
@@ -56,6 +59,22 @@ impl CustomDir {
         tracing::debug!("Watching custom certificates directory: {}", path.display());
         let folders = Some(Arc::new(Folders::new(&[path], poll)));
         Self { path: path.to_owned(), poll, folders }
+    }
+
+    /// As `open`, off the runtime's threads. Waits until all files can be read, which network storage may put off, and
+    /// says so. Cancel-safe: a stop need not wait as well.
+    pub async fn reach(path: &Path, poll: Duration) -> Self {
+        let dir = path.to_owned();
+        let work = move || {
+            let found = Self::open(&dir, poll);
+            for channel in Channel::ALL {
+                // For its own sake: whoever reads them now will not have to wait.
+                let _ = Look::take(channel, &dir);
+            }
+            found
+        };
+        let reached = storage::patiently(path, Meanwhile::Waits, &mut false, work).await;
+        reached.unwrap_or_else(|_| Self::open(path, poll))
     }
 
     /// Whether the directory was there at start.

@@ -14,6 +14,7 @@ use crate::error::CertError;
 use crate::fault::Fault;
 use crate::fingerprint::{Fingerprint, Hasher, Part};
 use crate::raw::{Found, Paths, RawMaterial};
+use crate::storage;
 
 /// One file as it was found.
 pub(crate) enum FileState {
@@ -123,7 +124,11 @@ pub(crate) fn read_file(path: &Path) -> FileState {
             FileState::Missing
         }
         Trouble::Io(error) => {
-            FileState::Unusable(Fault::Open { path: path.to_owned(), reason: reason(&error) })
+            let (path, reason) = (path.to_owned(), reason(&error));
+            FileState::Unusable(match storage::is_broken(&error) {
+                true => Fault::Storage { path, reason },
+                false => Fault::Open { path, reason },
+            })
         }
     })
 }

@@ -168,6 +168,14 @@ pub enum Fault {
         /// How many.
         count: usize,
     },
+    /// The storage has failed; whether the file is there is not known.
+    #[error("open {}: {reason}", path.display())]
+    Storage {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
     /// The certificate file holds the key instead.
     #[error(
         "tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs may have been switched: {} holds no certificate",
@@ -233,6 +241,7 @@ impl Fault {
             | Self::OtherBlocks { path, .. }
             | Self::RefusedKey { path, .. }
             | Self::SeveralKeys { path, .. }
+            | Self::Storage { path, .. }
             | Self::Switched { path }
             | Self::TooBig { path }
             | Self::WrongOrder { cert: path, .. } => path,
@@ -274,6 +283,9 @@ impl Fault {
             }
             Self::OtherBlocks { .. } => {
                 format!("put the certificate chain, in blocks that begin with BEGIN CERTIFICATE, into {path}")
+            }
+            Self::Storage { .. } => {
+                format!("see to the storage that {path} is on: mount it again, or mend its connection")
             }
             Self::Switched { .. } => {
                 format!("put the certificate chain into {path}; the two files may have been swapped")

@@ -38,6 +38,7 @@ mod returners;
 mod rotate;
 mod settle;
 mod source;
+mod storage;
 #[cfg(test)]
 mod stranger;
 pub mod tls;

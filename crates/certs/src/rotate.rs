@@ -20,6 +20,7 @@ use crate::material::Material;
 use crate::publish::Subscriber;
 use crate::settle::{Settle, Settled, Timing};
 use crate::source::Source;
+use crate::storage::{Meanwhile, patiently};
 
 /// What came of a change, for events and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub struct Rotation<T> {
     is_fallback_open: bool,
     /// Counts events; `None` where nothing is watched.
     events: Option<watch::Receiver<u64>>,
+    /// Whether it was told that the directory takes its time.
+    is_slow: bool,
     /// When to ask next whether the material that runs is within its dates.
     next_fitness: Instant,
 }
@@ -101,6 +104,7 @@ impl<T: Send + Sync + 'static> Rotation<T> {
             fallback,
             is_fallback_open: true,
             events: dir.folders().map(|folders| folders.events()),
+            is_slow: false,
             next_fitness: now,
         };
         Ok((subscriber, rotation))
@@ -176,7 +180,9 @@ impl<T: Send + Sync + 'static> Rotation<T> {
     async fn note_event(&mut self) {
         self.settle.event(Instant::now());
         let Some(folders) = self.dir.folders().cloned() else { return };
-        if tokio::task::spawn_blocking(move || folders.arm()).await.unwrap_or(false) {
+        let dir = self.dir.path().to_owned();
+        let arm = patiently(&dir, Meanwhile::GoesOn, &mut self.is_slow, move || folders.arm());
+        if arm.await.unwrap_or(false) {
             self.settle.event(Instant::now());
         }
     }
@@ -192,12 +198,12 @@ impl<T: Send + Sync + 'static> Rotation<T> {
             }
         }
         let (channel, path) = (self.judge.channel(), self.dir.path().to_owned());
-        // Off the runtime's threads: a network file system may take its time.
-        let look = tokio::task::spawn_blocking(move || {
+        let dir = path.clone();
+        let work = move || {
             folders.arm();
             Look::take(channel, &path)
-        });
-        let look = look.await.ok()?;
+        };
+        let look = patiently(&dir, Meanwhile::GoesOn, &mut self.is_slow, work).await.ok()?;
         let now = Instant::now();
         let is_disturbed = self.has_new_event();
         match self.settle.looked(now, look.fingerprint(), self.judge.judged(), is_disturbed) {

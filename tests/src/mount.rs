@@ -1,0 +1,108 @@
+//! A directory that another one is mounted over, as network storage is: a FUSE file system (bindfs) that raises no event
+//! when its storage changes behind its back, that can hang, and that can go.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::program::run;
+use crate::{Program, SOON, eventually};
+
+/// The directory and its storage.
+pub struct Mount {
+    dir: TempDir,
+    server: Option<Program>,
+}
+
+impl Mount {
+    /// Mounts an empty storage.
+    pub async fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("garrison-mount-").tempdir().expect("a directory");
+        for name in ["storage", "point"] {
+            std::fs::create_dir(dir.path().join(name)).expect("a directory");
+        }
+        let mut mount = Self { dir, server: None };
+        mount.mount().await;
+        mount
+    }
+
+    /// The directory as programs see it.
+    pub fn point(&self) -> PathBuf {
+        self.dir.path().join("point")
+    }
+
+    /// The directory as the server of the storage sees it.
+    pub fn storage(&self) -> PathBuf {
+        self.dir.path().join("storage")
+    }
+
+    /// Mounts it, after it was unmounted.
+    pub async fn mount(&mut self) {
+        let mut command = Command::new("bindfs");
+        // In the foreground; nothing is remembered for longer than a network file system does at most.
+        command.args(["-f", "-o", "attr_timeout=0,entry_timeout=0,negative_timeout=0"]);
+        command.arg(self.storage()).arg(self.point());
+        self.server = Some(Program::start("bindfs", command));
+        eventually("it is mounted", SOON, async || match is_mounted(&self.point()) {
+            true => Ok(()),
+            false => Err(self.server.as_ref().map(Program::lines)),
+        })
+        .await;
+    }
+
+    /// Unmounts it: the directory is empty from then on.
+    pub async fn unmount(&mut self) {
+        unmount(&self.point());
+        if let Some(mut server) = self.server.take() {
+            server.exit(SOON).await;
+        }
+        assert!(!is_mounted(&self.point()));
+    }
+
+    /// Unmounts what the server has left when it died.
+    pub fn unmount_dead(&mut self) {
+        unmount(&self.point());
+        self.server = None;
+    }
+
+    /// The server dies, and each look at the directory fails.
+    pub fn kill_server(&mut self) {
+        self.server.as_mut().expect("mounted").kill();
+    }
+
+    /// The server answers nobody any more: whoever looks at the directory waits.
+    pub fn hang(&self) {
+        self.server.as_ref().expect("mounted").signal(Signal::SIGSTOP);
+    }
+
+    /// The server answers again.
+    pub fn go_on(&self) {
+        self.server.as_ref().expect("mounted").signal(Signal::SIGCONT);
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if let Some(server) = &mut self.server {
+            // Whoever waits for it gets an error.
+            server.kill();
+        }
+        if is_mounted(&self.point()) {
+            unmount(&self.point());
+        }
+    }
+}
+
+/// Also when somebody still looks at it.
+fn unmount(point: &Path) {
+    let output = run("fusermount", &["-u", "-z", &point.to_string_lossy()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn is_mounted(point: &Path) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("Linux");
+    let point = point.to_string_lossy();
+    mounts.lines().any(|line| line.split(' ').nth(1) == Some(&point))
+}

@@ -1,0 +1,278 @@
+//! Custom certificates on network storage, which raises no events, hangs and goes away. The stand-in is bindfs: a real
+//! FUSE file system whose storage is changed behind its back, as another host changes that of NFS.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use system_tests::api::Events;
+use system_tests::mount::Mount;
+use system_tests::place::Manner;
+use system_tests::tls::leaf_sha256;
+use system_tests::{
+    Api, Channel, Dialer, OpensslPki, Program, SOON, TestConsole, TestDefender, eventually, holds,
+};
+
+use crate::stage::{only_defender, served};
+
+/// No Defender has been reported gone. Where HTTPS rotates, the stream itself ends.
+fn assert_never_disconnected(events: &Events) {
+    assert_eq!(events.count("defender.disconnected"), 0, "{:?}", events.all());
+}
+
+/// All three channels on custom sets, each program with a mount of its own.
+struct Remote {
+    console: TestConsole,
+    defender: TestDefender,
+    api: Api,
+    pki: OpensslPki,
+    mounts: [Mount; 2],
+}
+
+impl Remote {
+    async fn start() -> Self {
+        let pki = OpensslPki::new();
+        let mounts = [Mount::new().await, Mount::new().await];
+        for channel in Channel::ALL {
+            store(&mounts, channel, Manner::InPlace, &pki);
+        }
+        let dir = |mount: &Mount| mount.point().to_string_lossy().into_owned();
+        let console = TestConsole::setup().flag("--custom-certs-dir", &dir(&mounts[0])).start().await;
+        let setup = TestDefender::setup(&console.address()).flag("--custom-certs-dir", &dir(&mounts[1]));
+        let defender = setup.connect().await;
+        let api = console.api().await;
+        only_defender(&api).await;
+        Self { console, defender, api, pki, mounts }
+    }
+
+    fn program(&self, channel: Channel) -> &Program {
+        match channel {
+            Channel::Defender => self.defender.program(),
+            Channel::Https | Channel::WebSocket => self.console.program(),
+        }
+    }
+
+    async fn in_effect(&self, channel: Channel) -> String {
+        match channel {
+            Channel::Defender => {
+                let defender = only_defender(&self.api).await;
+                defender["certificate"]["sha256"].as_str().expect("a fingerprint").to_owned()
+            }
+            Channel::Https => served(self.console.https).await,
+            Channel::WebSocket => served(self.console.defenders).await,
+        }
+    }
+
+    /// Puts a new set on the storage and waits until peers see it.
+    async fn rotate(&self, channel: Channel, manner: Manner) {
+        let mark = self.program(channel).mark();
+        let wanted = store(&self.mounts, channel, manner, &self.pki);
+        self.program(channel).line_after(mark, channel.rotated_text()).await;
+        eventually(&format!("{channel:?} shows the new leaf"), SOON, async || {
+            let seen = self.in_effect(channel).await;
+            if seen == wanted { Ok(()) } else { Err(seen) }
+        })
+        .await;
+    }
+
+    /// Both programs go on as they are: handshakes on both ports, the API, a page, the Defender.
+    async fn goes_on(&self, before: &[String]) {
+        for (channel, leaf) in Channel::ALL.into_iter().zip(before) {
+            assert_eq!(&self.in_effect(channel).await, leaf, "{channel:?}");
+        }
+        let page = self.api.call(reqwest::Method::GET, "certificates", None).await;
+        assert_eq!(page.status, 200);
+        assert_eq!(self.defender.status().0, Some(0), "{:?}", self.defender.status());
+    }
+
+    async fn all_in_effect(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for channel in Channel::ALL {
+            all.push(self.in_effect(channel).await);
+        }
+        all
+    }
+}
+
+/// Puts a new set on the storage of its program, where nobody watches; SHA-256 of its leaf.
+fn store(mounts: &[Mount; 2], channel: Channel, manner: Manner, pki: &OpensslPki) -> String {
+    let [console, defender] = mounts;
+    let mount = if channel == Channel::Defender { defender } else { console };
+    let set = pki.set_for(channel);
+    manner.place(&mount.storage(), &channel.files(&set));
+    leaf_sha256(&set.cert)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_raise_no_event_are_found_by_polling_and_all_three_channels_rotate() {
+    let remote = Remote::start().await;
+    let events = remote.api.events().await;
+    // A Console on the same mount that looks once an hour shows that no event comes.
+    let dir = remote.mounts[0].point().to_string_lossy().into_owned();
+    let setup = TestConsole::setup().flag("--custom-certs-dir", &dir).flag("--custom-certs-poll", "1h");
+    let waiting = setup.start().await;
+    let before = served(waiting.https).await;
+    for manner in [Manner::InPlace, Manner::Renamed, Manner::Projected] {
+        for channel in Channel::ALL {
+            remote.rotate(channel, manner).await;
+        }
+    }
+    holds("no event tells of it", Duration::from_secs(1), async || {
+        let seen = served(waiting.https).await;
+        if seen == before { Ok(()) } else { Err(seen) }
+    })
+    .await;
+    assert_never_disconnected(&events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_that_is_unmounted_is_a_warning_and_comes_back_with_new_certificates() {
+    let mut remote = Remote::start().await;
+    let events = remote.api.events().await;
+    let before = remote.all_in_effect().await;
+    let marks = Channel::ALL.map(|channel| remote.program(channel).mark());
+    for mount in &mut remote.mounts {
+        mount.unmount().await;
+    }
+    for (channel, mark) in Channel::ALL.into_iter().zip(marks) {
+        let line = format!("Removed {} custom certificates, what runs goes on", log_name(channel));
+        assert!(remote.program(channel).line_after(mark, &line).await.contains("WARN"));
+    }
+    remote.goes_on(&before).await;
+    for mount in &mut remote.mounts {
+        mount.mount().await;
+    }
+    for channel in Channel::ALL {
+        remote.rotate(channel, Manner::InPlace).await;
+    }
+    assert_never_disconnected(&events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_that_breaks_is_one_error_a_channel_and_is_followed_again_once_mounted_anew() {
+    let mut remote = Remote::start().await;
+    let events = remote.api.events().await;
+    let before = remote.all_in_effect().await;
+    let marks = Channel::ALL.map(|channel| remote.program(channel).mark());
+    for mount in &mut remote.mounts {
+        mount.kill_server();
+    }
+    let line = |channel| format!("Failed to load {} custom certificates", log_name(channel));
+    for (channel, mark) in Channel::ALL.into_iter().zip(marks) {
+        let told = remote.program(channel).line_after(mark, &line(channel)).await;
+        assert!(told.contains("ERRO") && told.contains("transport endpoint is not connected"), "{told}");
+        assert!(told.contains("mount"), "a remedy: {told}");
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for (channel, mark) in Channel::ALL.into_iter().zip(marks) {
+        assert_eq!(remote.program(channel).count_after(mark, &line(channel)), 1, "told once");
+    }
+    remote.goes_on(&before).await;
+    for mount in &mut remote.mounts {
+        mount.unmount_dead();
+        mount.mount().await;
+    }
+    eventually("the refusal is forgotten", SOON, async || {
+        let refusal = remote.api.certificate("console-https").await["last_error"].clone();
+        if refusal.is_null() { Ok(()) } else { Err(refusal) }
+    })
+    .await;
+    for channel in Channel::ALL {
+        remote.rotate(channel, Manner::Renamed).await;
+    }
+    assert_never_disconnected(&events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_that_hangs_holds_up_nothing_but_itself() {
+    let remote = Remote::start().await;
+    let events = remote.api.events().await;
+    let before = remote.all_in_effect().await;
+    let marks = Channel::ALL.map(|channel| remote.program(channel).mark());
+    remote.mounts.iter().for_each(Mount::hang);
+    for (channel, mark) in Channel::ALL.into_iter().zip(marks) {
+        let line = remote.program(channel).line_after(mark, DOES_NOT_ANSWER).await;
+        assert!(line.contains("WARN") && line.contains("what runs goes on"), "{line}");
+    }
+    remote.goes_on(&before).await;
+    let page = Dialer::blind().get(remote.console.https, "/login").await.expect("served");
+    assert_eq!(page.0, 200);
+    remote.mounts.iter().for_each(Mount::go_on);
+    for channel in Channel::ALL {
+        remote.rotate(channel, Manner::InPlace).await;
+    }
+    assert_never_disconnected(&events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_programs_stop_in_time_while_their_storage_hangs() {
+    let mut remote = Remote::start().await;
+    let marks = Channel::ALL.map(|channel| remote.program(channel).mark());
+    remote.mounts.iter().for_each(Mount::hang);
+    for (channel, mark) in Channel::ALL.into_iter().zip(marks) {
+        remote.program(channel).line_after(mark, DOES_NOT_ANSWER).await;
+    }
+    for program in [remote.defender.program_mut(), remote.console.program_mut()] {
+        let begin = Instant::now();
+        program.signal(Signal::SIGTERM);
+        let status = program.exit(SOON).await;
+        assert_eq!(status.code(), Some(0), "{:?}", program.lines());
+        assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_on_storage_that_hangs_says_so_goes_on_when_it_answers_and_can_be_stopped() {
+    let (pki, mount) = (OpensslPki::new(), Mount::new().await);
+    let set = pki.server();
+    Manner::InPlace.place(&mount.storage(), &Channel::Https.files(&set));
+    mount.hang();
+    let start = |dir: &Path| {
+        let dir = dir.to_string_lossy().into_owned();
+        let console = TestConsole::setup().flag("--custom-certs-dir", &dir);
+        let defender = TestDefender::setup("wss://localhost:1").flag("--custom-certs-dir", &dir).start();
+        (console, defender)
+    };
+    let (setup, mut defender) = start(&mount.point());
+    let mut stopped = setup.start_early();
+    for program in [&mut stopped, defender.program_mut()] {
+        let line = program.line(DOES_NOT_ANSWER).await;
+        assert!(line.contains("WARN") && line.contains("mount"), "{line}");
+        program.signal(Signal::SIGTERM);
+        assert_eq!(program.exit(SOON).await.code(), Some(0), "{:?}", program.lines());
+    }
+    let (setup, _defender) = start(&mount.point());
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        mount.go_on();
+    };
+    let (console, ()) = tokio::join!(setup.start(), late);
+    assert_eq!(served(console.https).await, leaf_sha256(&set.cert));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_on_broken_storage_ends_with_the_cause_instead_of_other_certificates() {
+    let mut mount = Mount::new().await;
+    mount.kill_server();
+    let dir = mount.point().to_string_lossy().into_owned();
+    let console = TestConsole::setup().flag("--custom-certs-dir", &dir).start_in_vain().await;
+    let defender =
+        TestDefender::setup("wss://localhost:1").flag("--custom-certs-dir", &dir).start_in_vain().await;
+    for ended in [console, defender] {
+        assert_eq!(ended.code(), Some(1));
+        let lines = ended.program.lines();
+        let told = lines.iter().find(|line| line.contains("CRIT")).expect("a cause");
+        assert!(told.contains("transport endpoint is not connected") && told.contains("mount"), "{told}");
+    }
+}
+
+/// What a channel is called in log lines.
+fn log_name(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Defender => "defender client",
+        Channel::Https => "console https server",
+        Channel::WebSocket => "console defender server",
+    }
+}
+
+const DOES_NOT_ANSWER: &str = "Custom certificates directory does not answer";
