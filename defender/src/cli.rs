@@ -61,7 +61,7 @@ impl Cli {
         T: Into<OsString> + Clone,
     {
         let matches = TopLevel::command().try_get_matches_from(arguments)?;
-        refuse_empty_names(&matches)?;
+        refuse_empty_flags(&matches)?;
         let TopLevel { run: outer, command } = TopLevel::from_arg_matches(&matches)?;
         Ok(match command {
             Some(Command::Certs { command: CertsCommand::Check { dir } }) => Self::CertsCheck(dir),
@@ -100,7 +100,7 @@ pub const LOG_FORMAT: &str = "text";
 const CONSOLE_ADDRESS_HELP: &str =
     "Where the Console accepts Defenders: wss://HOST[:PORT]; the port is 8084 when absent. Required";
 
-/// The flags of `run`. An empty value counts as absent, but an empty name is no flag.
+/// The flags of `run`. An empty variable counts as absent; an empty flag is wrong usage.
 #[derive(Debug, Default, Args)]
 pub struct RunArgs {
     /// Where the Console accepts Defenders.
@@ -312,13 +312,17 @@ impl GivenBeside<'_> {
     }
 }
 
-/// An empty variable is what an unset value of a manifest looks like; an empty flag was written on purpose.
-fn refuse_empty_names(matches: &ArgMatches) -> Result<(), clap::Error> {
-    for matches in [Some(matches), matches.subcommand_matches("run")].into_iter().flatten() {
-        for (id, flag) in [("hostname", "--hostname"), ("console_server_name", "--console-server-name")] {
-            let is_flag = matches.value_source(id) == Some(ValueSource::CommandLine);
-            if is_flag && matches.get_one::<String>(id).is_some_and(String::is_empty) {
-                let text = format!("{flag} is empty; give a name, or leave the flag out");
+/// An empty variable is what an unset value of a manifest looks like; an empty flag was written on purpose, or its value
+/// was forgotten.
+fn refuse_empty_flags(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let beside = ["run", "doctor", "status"].map(|name| matches.subcommand_matches(name));
+    for matches in [Some(matches)].into_iter().chain(beside).flatten() {
+        let given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+        for id in matches.ids().filter(given) {
+            let mut values = matches.try_get_raw(id.as_str()).ok().flatten().into_iter().flatten();
+            if values.any(|value| value.is_empty()) {
+                let flag = id.as_str().replace('_', "-");
+                let text = format!("--{flag} is empty; give a value, or leave the flag out");
                 return Err(TopLevel::command().error(clap::error::ErrorKind::InvalidValue, text));
             }
         }

@@ -42,6 +42,11 @@ fn wrong_usage_is_exit_status_2_and_help_is_0() {
         &["defender", "--hostname", ""],
         &["defender", "run", "--hostname="],
         &["defender", "--console-server-name", "", "run"],
+        &["defender", "--console-address="],
+        &["defender", "run", "--custom-certs-poll", ""],
+        &["defender", "--custom-certs-dir="],
+        &["defender", "doctor", "--log-level="],
+        &["defender", "status", "--data-dir", ""],
     ] {
         assert_eq!(Cli::read(arguments).expect_err("refused").exit_code(), 2, "{arguments:?}");
     }
