@@ -39,7 +39,7 @@ fn asset(name: &'static str, content_type: &'static str, content: &'static [u8])
     Asset { name, content_type, content, url: format!("/assets/{stem}-{digest}.{extension}") }
 }
 
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
 static ASSETS: LazyLock<[Asset; 8]> = LazyLock::new(|| {
     let style = "text/css; charset=utf-8";

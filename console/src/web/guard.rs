@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
+use super::assets;
 use super::error::ApiError;
 use super::listener::{Peer, Scheme};
 use super::pages::POLICY;
@@ -28,8 +29,10 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
         // At an offer of Basic, browsers ask for a password in a dialog of their own and keep the script waiting.
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"Garrison\""));
     }
-    // Assets alone say otherwise.
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    // Assets alone say otherwise; streams of events come with a weaker word.
+    if headers.get(header::CACHE_CONTROL).is_none_or(|value| value != assets::FOR_EVER) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     if headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
