@@ -31,6 +31,9 @@ pub(super) struct NewCertificateSettings {
     #[serde(rename = "consoleSAN")]
     #[schema(max_items = 100)]
     console_san: Vec<String>,
+    /// As it is, for callers that send back all of what they have read: it cannot be changed here.
+    #[serde(rename = "caExpiration", default, with = "time::serde::rfc3339::option")]
+    ca_expiration: Option<OffsetDateTime>,
 }
 
 /// Shows names and addresses in self-signed certificates beside those of `--san` and the default ones.
@@ -52,6 +55,11 @@ pub(super) async fn change_certs(
     Body(body): Body<NewCertificateSettings>,
 ) -> Result<Json<CertificateSettings>, ApiError> {
     let names = names(&body.console_san)?;
+    if body.ca_expiration.is_some_and(|date| date != state.names.ca_expiration()) {
+        return Err(ApiError::BadRequest(
+            "caExpiration says when the CA expires; it cannot be changed here".to_owned(),
+        ));
+    }
     state.names.replace(&names, &actor).await?;
     tracing::info!(
         user = actor.user,

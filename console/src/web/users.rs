@@ -28,6 +28,8 @@ pub(super) struct NewUser {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangedUser {
+    /// As in the path, for callers that send back all of a user.
+    username: Option<String>,
     #[schema(value_type = Option<String>, format = Password, min_length = 8, max_length = 1024)]
     password: Option<Secret>,
     #[schema(value_type = Option<Role>)]
@@ -78,6 +80,9 @@ pub(super) async fn change(
     State(state): State<AppState>,
     Body(body): Body<ChangedUser>,
 ) -> Result<Json<UserView>, ApiError> {
+    if body.username.is_some_and(|name| name != username) {
+        return Err(ApiError::BadRequest("username is that of the path: a user keeps its name".to_owned()));
+    }
     if body.password.is_none() && body.role.is_none() {
         return Err(ApiError::BadRequest("give a new password, a new role, or both".to_owned()));
     }

@@ -63,7 +63,7 @@ async fn what_is_no_name_is_named_and_nothing_changes() {
     }
     for (body, expected) in [
         (json!({}), "`consoleSAN`"),
-        (json!({ "consoleSAN": [], "caExpiration": "2030-01-01T00:00:00Z" }), "`caExpiration`"),
+        (json!({ "consoleSAN": [], "caExpiration": "2030-01-01T00:00:00Z" }), "caExpiration"),
     ] {
         let response = api.admin(Method::POST, "settings/certs", body).await;
         let problem = assert_problem(response, StatusCode::BAD_REQUEST, "bad-request").await;
@@ -83,4 +83,13 @@ async fn all_users_read_the_names_and_only_administrators_change_them() {
         *request.method_mut() = Method::POST;
         assert_problem(api.call(request).await, StatusCode::FORBIDDEN, "forbidden").await;
     }
+}
+
+#[tokio::test]
+async fn what_was_read_of_the_certificate_settings_can_be_sent_back_as_it_is() {
+    let api = Api::new().await;
+    let read = json_of(api.get("settings/certs").await).await;
+    let response = api.admin(Method::POST, "settings/certs", read.clone()).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(json_of(response).await, read);
 }

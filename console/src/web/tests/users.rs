@@ -157,3 +157,15 @@ async fn a_change_counts_at_once_for_tokens_basic_credentials_and_event_streams(
     api.add_user("eve", "viewer").await;
     assert_eq!(api.status_with(&token, "version").await, StatusCode::UNAUTHORIZED, "another eve");
 }
+
+#[tokio::test]
+async fn a_user_is_changed_with_all_of_its_fields_and_keeps_its_name() {
+    let api = Api::new().await;
+    api.add_user("eve", "viewer").await;
+    let body = |name| json!({ "username": name, "password": PASSWORD, "role": "auditor" });
+    let changed = api.admin(Method::PUT, "users/eve", body("eve")).await;
+    assert_eq!(changed.status(), StatusCode::OK);
+    assert_eq!(json_of(changed).await["role"], "auditor");
+    let renamed = api.admin(Method::PUT, "users/eve", body("adam")).await;
+    assert_problem(renamed, StatusCode::BAD_REQUEST, "bad-request").await;
+}
