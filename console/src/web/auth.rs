@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::error::ApiError;
 use super::listener::Peer;
 use super::origin::Origin;
-use super::{AppState, cookie, origin};
+use super::{AppState, cookie, origin, stray};
 use crate::access::{Caller, Presence};
 use crate::store::audits::Actor;
 use crate::store::users::Role;
@@ -113,6 +113,12 @@ fn actor(caller: &Caller, parts: &Parts) -> Actor {
 /// Who is calling; pages and the API ask here. An `Authorization` header alone decides where there is one, also when
 /// it is wrong and there is a good cookie.
 pub(super) async fn caller(parts: &Parts, state: &AppState) -> Result<Caller, ApiError> {
+    let caller = identify(parts, state).await?;
+    stray::refuse(parts)?;
+    Ok(caller)
+}
+
+async fn identify(parts: &Parts, state: &AppState) -> Result<Caller, ApiError> {
     let missing = ApiError::Unauthorized("send a bearer token, or a user name and a password (Basic)");
     if !parts.headers.contains_key(AUTHORIZATION) && cookie::is_there(&parts.headers) {
         return by_cookie(parts, state).await;

@@ -15,6 +15,7 @@ use super::auth::{AdministratorOrOperator, AnyUser};
 use super::error::ApiError;
 use super::expiry::{days_left, of_channel};
 use super::input::{Listed, OptionalBody, Page, Parameters, Search};
+use super::stray::NoParameters;
 use crate::meet::{AcceptError, Held, Loss, MissingName};
 
 /// The certificate of one listener.
@@ -215,7 +216,7 @@ impl Certificate {
 #[utoipa::path(get, path = "/certs/ca.pem", tag = "certificates", security(()),
     responses((status = 200, description = "One certificate", body = String,
         content_type = "application/x-pem-file")))]
-pub(super) async fn ca(State(state): State<AppState>) -> impl IntoResponse {
+pub(super) async fn ca(_: NoParameters, State(state): State<AppState>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/x-pem-file")], state.enrolment.ca_pem())
 }
 

@@ -14,6 +14,7 @@
 //! csv.rs            lists as CSV
 //! input.rs          bodies, parameters and pages of lists, judged
 //! openapi.rs        the description of the API
+//! stray.rs          parameters of calls that take none
 //! admission.rs      heads that no handler sees; bodies that nobody read
 //! guard.rs          headers of every answer; a panic is a 500
 //! roster.rs         lists of Defenders
@@ -94,6 +95,7 @@ mod roster;
 mod session;
 mod sessions;
 mod settings;
+mod stray;
 mod tail;
 mod users;
 

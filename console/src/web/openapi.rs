@@ -1,17 +1,20 @@
 //! The description of the API, OpenAPI 3.1, made from the handlers and their types: `#[utoipa::path]` stands on each
 //! handler, what all of them have in common is added here. A test compares it with the table of routes.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use axum::http::Method;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use utoipa::openapi::extensions::ExtensionsBuilder;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::error::Problem;
+use super::stray::NoParameters;
 use super::{
     alert_settings, alerts, audits, authority, backups, bulk, certificates, defenders, deploy, events,
     expiry, history, keys, log, metrics, refused, registrations, restart, roster, session, sessions,
@@ -107,8 +110,32 @@ struct Common;
 /// This description.
 #[utoipa::path(get, path = "/openapi.json", tag = "console", security(()),
     responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)))]
-pub(super) async fn description() -> impl IntoResponse {
+pub(super) async fn description(_: NoParameters) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], JSON.as_str())
+}
+
+/// The calls that take parameters in the URL: method and path below `/api/v1`.
+pub(super) fn with_parameters() -> HashSet<(Method, String)> {
+    let asks = |operation: &Option<Operation>| {
+        let parameters = operation.iter().flat_map(|operation| operation.parameters.iter().flatten());
+        parameters.into_iter().any(
+            |parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query),
+        )
+    };
+    let calls = Description::openapi().paths.paths.into_iter().flat_map(|(path, item)| {
+        let methods = [
+            (Method::GET, item.get),
+            (Method::POST, item.post),
+            (Method::PUT, item.put),
+            (Method::DELETE, item.delete),
+        ];
+        methods
+            .into_iter()
+            .filter(|(_, operation)| asks(operation))
+            .map(move |(method, _)| (method, path.clone()))
+            .collect::<Vec<_>>()
+    });
+    calls.collect()
 }
 
 /// The description as text.

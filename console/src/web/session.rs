@@ -11,6 +11,7 @@ use super::auth::AnyUser;
 use super::error::ApiError;
 use super::input::{Body, Secret};
 use super::listener::Peer;
+use super::stray::NoParameters;
 use super::{AppState, cookie};
 
 /// `POST signup`.
@@ -56,7 +57,10 @@ pub(super) struct Authenticated {
 #[utoipa::path(get, path = "/_ping", tag = "console", security(()),
     responses((status = 200, description = "It is", body = String, content_type = "application/json",
         example = json!("OK"))))]
-pub(super) async fn ping(State(state): State<AppState>) -> Result<Json<&'static str>, ApiError> {
+pub(super) async fn ping(
+    _: NoParameters,
+    State(state): State<AppState>,
+) -> Result<Json<&'static str>, ApiError> {
     if state.ready.is_set() { Ok(Json("OK")) } else { Err(ApiError::Unavailable("the Console is starting")) }
 }
 
@@ -72,6 +76,7 @@ pub(super) async fn version(_: AnyUser) -> Json<&'static str> {
     responses((status = 201, description = "Made"), (status = 403, description = "Another setup token"),
         (status = 409, description = "There is a user already")))]
 pub(super) async fn sign_up(
+    _: NoParameters,
     State(state): State<AppState>,
     peer: Peer,
     Body(body): Body<SignUp>,
@@ -87,6 +92,7 @@ pub(super) async fn sign_up(
         (status = 401, description = "Wrong user name or password"),
         (status = 429, description = "Too many failed sign-ins; see Retry-After")))]
 pub(super) async fn authenticate(
+    _: NoParameters,
     State(state): State<AppState>,
     peer: Peer,
     Body(body): Body<Credentials>,
