@@ -131,7 +131,8 @@ function tellState(state, text) {
 }
 
 const EVENTS = ["defender.connected", "defender.disconnected", "defender.decommissioned", "defender.refused", "certificates.rotated",
-  "certificates.refused", "alert.raised", "alert.resolved", "resync"];
+  "certificates.refused", "alert.raised", "alert.resolved", "authority.progress", "authority.rotated",
+  "return.approved", "return.waiting", "resync"];
 
 function listen() {
   if (!$("#live-state")) return;

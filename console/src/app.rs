@@ -144,6 +144,7 @@ impl Opened {
             fleet: fleet.clone(),
             https: channels.https.clone(),
             defender: channels.defender.clone(),
+            enrolment: enrolment.clone(),
             names: names.clone(),
             started: now,
         };

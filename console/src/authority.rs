@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use thiserror::Error;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -172,7 +173,7 @@ impl AuthorityRotation {
         let (actor, action, object) = (actor.clone(), Action::AuthorityRotated, "authority".to_owned());
         let (old, new) = (json!({ "stage": before }), json!({ "stage": stage, "except": except }));
         self.store.record(&Deed { actor, action, object, old, new }, now).await?;
-        Ok(self.names.look().await?)
+        Ok(self.names.look(now).await?)
     }
 
     /// `settled`, `trust` or `sign`.
@@ -185,24 +186,43 @@ impl AuthorityRotation {
         }
     }
 
+    /// Takes the step that nobody needs to ask for, if one is due.
+    pub async fn look(&self, now: OffsetDateTime) {
+        let (phase, progress) = (self.renewal.authority().phase(), self.progress());
+        if let Some(step) = due(phase, self.renewal.authority().not_after(), &progress, now)
+            && let Err(error) = self.step(step, &Actor::console(), now).await
+        {
+            tracing::error!(
+                error = lifecycle::logging::error_chain(&error),
+                "The rotation of the Console's own CA cannot go on; tried again within the hour"
+            );
+        }
+    }
+
     /// Takes the steps that nobody needs to ask for, until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
+        let (mut next_look, mut told) = (Instant::now(), None);
         loop {
-            let now = OffsetDateTime::now_utc();
-            let (phase, progress) = (self.renewal.authority().phase(), self.progress());
-            if let Some(step) = due(phase, self.renewal.authority().not_after(), &progress, now)
-                && let Err(error) = self.step(step, &Actor::console(), now).await
-            {
-                tracing::error!(
-                    error = lifecycle::logging::error_chain(&error),
-                    "The rotation of the Console's own CA cannot go on; tried again within the hour"
-                );
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + LOOK_EVERY;
+                self.look(OffsetDateTime::now_utc()).await;
             }
+            told = self.tell(told, OffsetDateTime::now_utc());
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(TELL_EVERY) => {}
                 () = shutdown.cancelled() => return,
             }
         }
+    }
+
+    /// Tells the readers of events how far Defenders are, while a rotation is under way and when it has changed.
+    fn tell(&self, told: Option<[usize; 3]>, now: OffsetDateTime) -> Option<[usize; 3]> {
+        self.renewal.authority().phase()?;
+        let Progress { defenders, trust, moved, .. } = self.progress();
+        if told != Some([defenders, trust, moved]) {
+            self.fleet.announce(now, EventKind::AuthorityProgress { defenders, trust, moved });
+        }
+        Some([defenders, trust, moved])
     }
 }
 
@@ -234,7 +254,9 @@ fn due(
         return (not_after - now < BEGIN_BEFORE_END).then_some(Step::Begin);
     };
     let lasted = now - phase.since;
-    if !phase.automatic || lasted < STAGE_LASTS {
+    // One that was begun by hand is not left where it is until the CA has ended.
+    let goes_on = phase.automatic || not_after - now < TAKEN_OVER;
+    if !goes_on || lasted < STAGE_LASTS {
         return None;
     }
     match phase.stage {
@@ -243,10 +265,12 @@ fn due(
     }
 }
 
+const TELL_EVERY: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Eighteen months.
 const BEGIN_BEFORE_END: time::Duration = time::Duration::days(548);
+const TAKEN_OVER: time::Duration = time::Duration::days(90);
 const STAGE_LASTS: time::Duration = time::Duration::WEEK;
 const TRUST_LASTS: time::Duration = time::Duration::days(30);
 

@@ -85,11 +85,12 @@ impl ExtraNames {
         let _turn = self.0.turn.lock().await;
         let old = self.list().await?;
         let new = unique(names);
+        let now = OffsetDateTime::now_utc();
         if old != new {
             let values = (Value::from(old), json!(new));
-            self.0.store.change_setting(SETTING, values, actor, OffsetDateTime::now_utc()).await?;
+            self.0.store.change_setting(SETTING, values, actor, now).await?;
         }
-        self.issue(new).await
+        self.issue(new, now).await
     }
 
     /// Every hour: issues certificates anew that have less than a third of their life left, and those whose names
@@ -100,7 +101,7 @@ impl ExtraNames {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = shutdown.cancelled() => return,
             }
-            if let Err(error) = self.look().await {
+            if let Err(error) = self.look(OffsetDateTime::now_utc()).await {
                 tracing::error!(
                     error = lifecycle::logging::error_chain(&error),
                     "Cannot renew the self-signed certificates; the present ones go on"
@@ -113,16 +114,16 @@ impl ExtraNames {
     ///
     /// # Errors
     /// [`NamesError`].
-    pub async fn look(&self) -> Result<(), NamesError> {
+    pub async fn look(&self, now: OffsetDateTime) -> Result<(), NamesError> {
         let _turn = self.0.turn.lock().await;
         let names = self.list().await?;
-        self.issue(names).await
+        self.issue(names, now).await
     }
 
     /// Keys are made and files written beside the other tasks.
-    async fn issue(&self, names: Vec<String>) -> Result<(), NamesError> {
+    async fn issue(&self, names: Vec<String>, now: OffsetDateTime) -> Result<(), NamesError> {
         let renewal = Arc::clone(&self.0.renewal);
-        let issuing = tokio::task::spawn_blocking(move || renewal.issue(&names, OffsetDateTime::now_utc()));
+        let issuing = tokio::task::spawn_blocking(move || renewal.issue(&names, now));
         match issuing.await {
             Ok(issued) => Ok(issued?),
             // It panicked, which was logged, or the Console stops.

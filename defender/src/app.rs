@@ -57,7 +57,11 @@ pub async fn run_until(
     let keep = status::keep(board.clone(), config.data_dir.clone(), shutdown.clone());
     tasks.spawn_critical("status", shutdown.clone(), keep);
 
-    let own = OwnCertificate::open(&config.data_dir, random::share);
+    let own = OwnCertificate::open(
+        &config.data_dir,
+        random::share,
+        (OffsetDateTime::now_utc(), tokio::time::Instant::now()),
+    );
     let custom = tokio::select! {
         custom = CustomDir::reach(&config.custom_certs_dir, config.custom_certs_poll) => custom,
         () = shutdown.cancelled() => {

@@ -13,15 +13,18 @@ use crate::own::Kept;
 
 /// One set to dial with.
 #[derive(Debug, Clone)]
-pub(crate) struct Candidate {
-    pub(crate) kind: Kind,
-    pub(crate) material: Arc<Material>,
-    pub(crate) tls: Arc<ClientConfig>,
+pub struct Candidate {
+    /// Where it comes from.
+    pub kind: Kind,
+    /// Chain, key, CAs.
+    pub material: Arc<Material>,
+    /// What to dial with.
+    pub tls: Arc<ClientConfig>,
 }
 
 /// Where a set comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// The bundle, with a certificate that may be used like one's own.
     Bundle,
     /// The custom directory.
@@ -33,7 +36,8 @@ pub(crate) enum Kind {
 }
 
 /// All of them, the best first. `live` is the custom set where there is one, else the bundle; `bundle` the bundle.
-pub(crate) fn candidates(
+#[must_use]
+pub fn candidates(
     live: &Live<ClientConfig>,
     own: Option<&Kept>,
     bundle: Option<&Arc<Material>>,
@@ -73,7 +77,8 @@ pub(crate) fn materials(
 }
 
 /// The certificate that the Console has issued.
-pub(crate) fn own_candidate(own: Option<&Kept>) -> Option<Candidate> {
+#[must_use]
+pub fn own_candidate(own: Option<&Kept>) -> Option<Candidate> {
     own.and_then(|kept| built(Kind::Own, &kept.material))
 }
 
@@ -89,7 +94,8 @@ fn built(kind: Kind, material: &Arc<Material>) -> Option<Candidate> {
 
 impl Candidate {
     /// What to say first.
-    pub(crate) fn hello(&self, identity: &DefenderIdentity, boot: Uuid) -> Hello {
+    #[must_use]
+    pub fn hello(&self, identity: &DefenderIdentity, boot: Uuid) -> Hello {
         let leaf = self.material.leaf();
         let source = match self.kind {
             Kind::Custom => CertificateSource::Custom,
@@ -107,7 +113,8 @@ impl Candidate {
 
 impl Kind {
     /// How a log line calls it.
-    pub(crate) fn words(self) -> &'static str {
+    #[must_use]
+    pub fn words(self) -> &'static str {
         match self {
             Self::Bundle | Self::Registration => "the install bundle",
             Self::Custom => "custom certificates",

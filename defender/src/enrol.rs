@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::frame::{self, Socket};
-use crate::own::OwnCertificate;
+use crate::own::{Kept, OwnCertificate};
+pub(crate) use crate::schedule::Basis;
+use crate::schedule::Schedule;
 
 /// What the Console says about certificates.
 #[derive(Debug)]
@@ -22,15 +24,6 @@ pub(crate) enum Word {
     Authorities(Authorities),
     /// The answer to a request.
     Certificate(Certificate),
-}
-
-/// What a session runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Basis {
-    /// The certificate that is to be renewed.
-    Own,
-    /// A registration: there is no certificate yet.
-    Registration,
 }
 
 /// The part of a session that renews the certificate it runs on.
@@ -88,7 +81,7 @@ async fn ask_patiently(socket: &mut Socket, own: &OwnCertificate) -> Result<(), 
 async fn keep(own: &OwnCertificate, request: &KeyRequest, answer: Certificate) -> Result<(), String> {
     match answer {
         Certificate::Issued { chain, ca } => {
-            own.keep(request, chain, ca).await.map_err(|error| error_chain(&error))?;
+            own.keep(request, chain, ca, Instant::now()).await.map_err(|error| error_chain(&error))?;
             tracing::info!("The Console has issued a certificate for this Defender");
             Ok(())
         }
@@ -99,13 +92,9 @@ async fn keep(own: &OwnCertificate, request: &KeyRequest, answer: Certificate) -
 impl Renewing {
     /// Renews when it is time, until the session ends.
     async fn run(mut self) -> Infallible {
-        // The first attempt was made before the session.
-        let mut is_told = false;
-        let mut retry = (self.basis == Basis::Registration).then(|| Instant::now() + self.pause());
+        let mut schedule = Schedule::new(self.basis, self.kept().as_ref(), self.own.share(), Instant::now());
         loop {
-            let due = self.own.subscribe().borrow().as_ref().map(|kept| kept.renew_at);
-            // The Console has its reasons to have it renewed before it is time.
-            let due = if is_told { retry } else { due.into_iter().chain(retry).max() };
+            let due = schedule.due(self.kept().as_ref());
             tokio::select! {
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 word = self.words.recv() => match word {
@@ -113,7 +102,7 @@ impl Renewing {
                         if !self.follow(told).await {
                             continue;
                         }
-                        is_told = true;
+                        schedule.tell();
                     }
                     // Nobody has asked, or the answer came too late.
                     Some(Word::Certificate(_)) => continue,
@@ -121,30 +110,27 @@ impl Renewing {
                 },
             }
             if let Err(error) = self.renew().await {
-                let pause = self.pause();
+                let pause = schedule.fail(self.kept().as_ref(), self.own.share(), Instant::now());
                 tracing::warn!(
                     error,
                     retry_in_s = pause.as_secs(),
                     "The Console has not renewed the certificate: the present one goes on"
                 );
-                retry = Some(Instant::now() + pause);
             } else {
-                (is_told, retry) = (false, None);
+                schedule.succeed();
             }
         }
     }
 
     /// Trusts what the Console says; whether to renew now.
     async fn follow(&self, told: Authorities) -> bool {
-        let known = self.own.subscribe().borrow().as_ref().map(|kept| kept.material.ca_pem());
-        if known.is_some_and(|known| known.trim() != told.ca.trim()) {
-            match self.own.trust(told.ca).await {
-                Ok(()) => tracing::info!("The Console has named other authorities to trust"),
-                Err(error) => {
-                    let error = error_chain(&error);
-                    tracing::warn!(error, "The authorities that the Console has named cannot be kept");
-                    return false;
-                }
+        match self.own.learn(told.ca, Instant::now()).await {
+            Ok(true) => tracing::info!("The Console has named other authorities to trust"),
+            Ok(false) => {}
+            Err(error) => {
+                let error = error_chain(&error);
+                tracing::warn!(error, "The authorities that the Console has named cannot be kept");
+                return false;
             }
         }
         if told.renew {
@@ -172,21 +158,13 @@ impl Renewing {
         keep(&self.own, &request, answer).await
     }
 
-    /// Until the next attempt after one that failed: a twentieth of the certificate's life.
-    fn pause(&self) -> Duration {
-        let life = self.own.subscribe().borrow().as_ref().map_or(LONGEST_PAUSE, |kept| {
-            let facts = kept.material.leaf();
-            Duration::try_from(facts.not_after - facts.not_before).unwrap_or_default()
-        });
-        (life / 20).clamp(SHORTEST_PAUSE, LONGEST_PAUSE).mul_f64(0.5 + self.own.share() / 2.0)
+    fn kept(&self) -> Option<Kept> {
+        self.own.subscribe().borrow().clone()
     }
 }
 
 /// How long the Console may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// A Console that asks for more spread than this is mistaken.
 const LONGEST_SPREAD: Duration = Duration::from_secs(60 * 60);

@@ -8,6 +8,7 @@
 //!   dial.rs                 one attempt: TCP, TLS, WebSocket, hello, welcome
 //!   candidates.rs           what to dial with, the best first
 //!   enrol.rs, own.rs        asking for a certificate of one's own, and for the next; where it is kept
+//!   schedule.rs             when to ask for the next
 //!   proxy.rs               the HTTP proxy on the way, if any
 //!   session.rs              one live session: heartbeats, reports, acknowledgements, commands
 //!   commands.rs            what the Console may ask for: the log, a restart
@@ -25,7 +26,7 @@ pub mod again;
 pub mod app;
 mod atomic;
 pub mod bundle;
-mod candidates;
+pub mod candidates;
 pub mod cli;
 pub mod cmd;
 pub mod commands;
@@ -42,6 +43,7 @@ pub mod outbox;
 pub mod own;
 pub mod proxy;
 pub mod report;
+pub mod schedule;
 pub mod session;
 pub mod start;
 pub mod status;

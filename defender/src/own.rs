@@ -70,9 +70,10 @@ struct Written<'a> {
 }
 
 impl OwnCertificate {
-    /// Reads what is kept in the data directory; `share` spreads renewals.
+    /// Reads what is kept in the data directory; `share` spreads renewals; it is `now` by the wall clock, which may be
+    /// wrong, and by the one that only counts.
     #[must_use]
-    pub fn open(data_dir: &Path, share: fn() -> f64) -> Self {
+    pub fn open(data_dir: &Path, share: fn() -> f64, now: (OffsetDateTime, Instant)) -> Self {
         let path = data_dir.join(FILE);
         let material = match read(&path) {
             Ok(material) => material,
@@ -85,10 +86,10 @@ impl OwnCertificate {
                 None
             }
         };
-        let now = OffsetDateTime::now_utc();
+        let (wall, now) = now;
         let kept = material.map(|material| {
-            let due = due_after(&material, Some(now), share());
-            Kept { material: Arc::new(material), renew_at: Instant::now() + due }
+            let due = due_after(&material, Some(wall), share());
+            Kept { material: Arc::new(material), renew_at: now + due }
         });
         Self { path: path.into(), current: watch::Sender::new(kept), turn: Arc::default(), share }
     }
@@ -109,18 +110,34 @@ impl OwnCertificate {
     ///
     /// # Errors
     /// [`KeepError`]; what was kept before stays.
-    pub async fn keep(&self, request: &KeyRequest, chain: String, ca: String) -> Result<(), KeepError> {
+    pub async fn keep(
+        &self,
+        request: &KeyRequest,
+        chain: String,
+        ca: String,
+        now: Instant,
+    ) -> Result<(), KeepError> {
         let files = Files { ca, cert: chain, key: request.key_pem.clone() };
         let renew_in = |material: &Material, share| Some(due_after(material, None, share));
-        self.change(move |_| Some(files), renew_in).await
+        self.change(move |_| Some(files), renew_in, now).await
     }
 
-    /// Trusts other CAs from now on.
+    /// Trusts the CAs that the Console has named, where those are others. Whether they are.
     ///
     /// # Errors
     /// [`KeepError`]; those of before stay trusted.
-    pub async fn trust(&self, ca: String) -> Result<(), KeepError> {
-        self.change(move |kept| kept.map(|kept| Files { ca, ..kept }), |_, _| None).await
+    pub async fn learn(&self, ca: String, now: Instant) -> Result<bool, KeepError> {
+        let known = self.current.borrow().as_ref().map(|kept| kept.material.ca_pem());
+        if known.is_none_or(|known| known.trim() == ca.trim()) {
+            return Ok(false);
+        }
+        self.trust(ca, now).await?;
+        Ok(true)
+    }
+
+    /// Trusts other CAs from now on.
+    async fn trust(&self, ca: String, now: Instant) -> Result<(), KeepError> {
+        self.change(move |kept| kept.map(|kept| Files { ca, ..kept }), |_, _| None, now).await
     }
 
     /// Replaces the file by what `make` makes of it. Two sessions may do so at a time, while one takes over from the
@@ -129,6 +146,7 @@ impl OwnCertificate {
         &self,
         make: impl FnOnce(Option<Files>) -> Option<Files> + Send + 'static,
         renew_in: fn(&Material, f64) -> Option<Duration>,
+        now: Instant,
     ) -> Result<(), KeepError> {
         let (path, current, share) = (Arc::clone(&self.path), self.current.clone(), self.share());
         let turn = Arc::clone(&self.turn).lock_owned().await;
@@ -142,8 +160,7 @@ impl OwnCertificate {
             let material = parse(&path, files).map_err(KeepError::Certificates)?;
             atomic::write(&path, &json, Durability::PowerLoss).map_err(fault)?;
             let before = current.borrow().as_ref().map(|kept| kept.renew_at);
-            let renew_at = renew_in(&material, share).map(|due| Instant::now() + due).or(before);
-            let renew_at = renew_at.unwrap_or_else(Instant::now);
+            let renew_at = renew_in(&material, share).map(|due| now + due).or(before).unwrap_or(now);
             current.send_replace(Some(Kept { material: Arc::new(material), renew_at }));
             Ok(())
         });
@@ -168,6 +185,11 @@ fn due_after(material: &Material, kept_until_now: Option<OffsetDateTime>, share:
     let Some(now) = kept_until_now else { return due };
     let left = Duration::try_from(facts.not_after - now).unwrap_or_default();
     left.saturating_sub(life.saturating_sub(due)).min(due)
+}
+
+/// What is kept in a data directory, without being used; `None`: nothing. In words, when it is damaged.
+pub(crate) fn kept_in(data_dir: &Path) -> Result<Option<Material>, String> {
+    read(&data_dir.join(FILE))
 }
 
 /// `None`: nothing is kept.

@@ -113,3 +113,37 @@ async fn missing_expired_and_foreign_certificates_are_told_apart() {
     assert_eq!(steps, ["certificates", "access"], "{failed:?}");
     assert!(failed.iter().all(|line| line.contains("expired")), "{failed:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_running_defender_offers_is_judged_its_own_certificate_before_the_bundle() {
+    let console = TestConsole::setup().short_life("6s").flag("--heartbeat", "1s").start().await;
+    let mut defender = TestDefender::of(&console).await;
+    let (code, text) = defender.doctor(&[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("certificates: the Defender's own certificate, good until"), "{text}");
+    // Without its bundle it has all that it needs.
+    std::fs::remove_dir_all(defender.bundle_dir()).expect("removed");
+    assert_eq!(defender.doctor(&[]).0, Some(0));
+    // Custom files that the Console does not know are passed over, and that is a fault.
+    let pki = OpensslPki::new();
+    system_tests::place::Manner::InPlace
+        .place(&defender.custom_dir(), &Channel::Defender.files(&pki.client()));
+    let (code, text) = defender.doctor(&[]);
+    let instead = "the Defender connects with the Defender's own certificate instead";
+    assert!(code == Some(1) && text.contains(instead) && text.contains("ok    access"), "{text}");
+    std::fs::remove_dir_all(defender.custom_dir()).expect("removed");
+    defender.stop().await;
+    // Off beyond its life, and then damaged.
+    system_tests::eventually("its certificate has expired", system_tests::SOON, async || {
+        let (code, text) = defender.doctor(&[]);
+        if code == Some(1) && text.contains("the Console gives it a new certificate") {
+            Ok(())
+        } else {
+            Err(text)
+        }
+    })
+    .await;
+    std::fs::write(defender.dir().join("data/own-certificate.json"), "{").expect("damaged");
+    let (code, text) = defender.doctor(&[]);
+    assert!(code == Some(1) && text.contains("is damaged and left out"), "{text}");
+}

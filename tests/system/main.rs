@@ -9,6 +9,8 @@
 //! under_load.rs     fifty rotations under a connect loop
 //! sessions.rs       hello, reports, heartbeats, close codes (contract section 4)
 //! authority.rs     the Console's own CA is rotated; Defenders come back
+//! ten_years/        years of a fleet in seconds: rules, certificates and schedules without the sockets
+//! lifetime.rs       one Defender from its first day through everything, with a restore at the end
 //! enrolment.rs      registrations, own certificates, renewal
 //! trusted.rs        proxies in front, and whose word about a client is believed
 //! storage.rs        certificates on network storage
@@ -44,6 +46,7 @@ mod enrolment;
 mod events;
 mod export;
 mod istio;
+mod lifetime;
 mod limits;
 mod log_lines;
 mod manners;
@@ -61,5 +64,6 @@ mod stage;
 mod start_table;
 mod status;
 mod storage;
+mod ten_years;
 mod trusted;
 mod under_load;

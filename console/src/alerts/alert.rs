@@ -60,6 +60,8 @@ pub enum Kind {
     CertificatesRefused,
     /// Defenders have been disconnected for long.
     DefenderDisconnected,
+    /// Defenders wait for an administrator to let them come back.
+    ReturnWaiting,
     /// Somebody tried out whether alerts arrive.
     Test,
 }
@@ -126,12 +128,13 @@ impl Severity {
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::AuditBroken,
         Self::BackupFailed,
         Self::CertificateExpires,
         Self::CertificatesRefused,
         Self::DefenderDisconnected,
+        Self::ReturnWaiting,
         Self::Test,
     ];
 
@@ -144,6 +147,7 @@ impl Kind {
             Self::CertificateExpires => "certificate-expires",
             Self::CertificatesRefused => "certificates-refused",
             Self::DefenderDisconnected => "defender-disconnected",
+            Self::ReturnWaiting => "return-waiting",
             Self::Test => "test",
         }
     }

@@ -7,9 +7,10 @@ use protocol::message::CertificateSource;
 use rustls::ServerConfig;
 use time::OffsetDateTime;
 
-use super::rules::{Away, Expiry, FEW, Facts, Refusal, Trouble};
+use super::rules::{Away, Expiry, FEW, Facts, Refusal, Trouble, Waiting};
 use super::settings::Settings;
 use crate::backup::keeper::{Keeper, Last};
+use crate::enroll::Enrolment;
 use crate::fleet::{Fleet, Row};
 use crate::names::ExtraNames;
 
@@ -24,6 +25,8 @@ pub struct Sources {
     pub defender: Subscriber<ServerConfig>,
     /// Knows what the newest backup came to.
     pub backups: Keeper,
+    /// Knows who waits to come back.
+    pub enrolment: Enrolment,
     /// Knows the Console's own CA.
     pub names: ExtraNames,
     /// When the Console started.
@@ -53,6 +56,7 @@ impl Sources {
                 })
                 .collect(),
             is_starting: patience.is_some_and(|patience| now - self.started < patience),
+            waiting: self.waiting(),
             audit,
             backup: match self.backups.last() {
                 Last::None => None,
@@ -60,6 +64,11 @@ impl Sources {
                 Last::Failed(failure) => Some(Some(format!("{}; {}", failure.cause, failure.remedy))),
             },
         }
+    }
+
+    fn waiting(&self) -> Vec<Waiting> {
+        let waiting = self.enrolment.returns().into_iter();
+        waiting.map(|(id, one)| Waiting { id: id.to_string(), hostname: one.hostname }).collect()
     }
 
     fn certificates(&self) -> Vec<Expiry> {

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use time::{Duration, OffsetDateTime};
 
 use super::alert::{Alert, Condition, Kind, Severity};
+use conditions::{audit, backup, expiry, first_few, gone, many_expire, many_gone, waits};
+
+mod conditions;
 
 /// What is so now.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +24,8 @@ pub(super) struct Facts {
     pub refusals: Vec<Refusal>,
     /// Defenders that have been away for longer than the settings allow.
     pub away: Vec<Away>,
+    /// Defenders that wait to come back.
+    pub waiting: Vec<Waiting>,
     /// Whether it is too early after the start to say who is away.
     pub is_starting: bool,
     /// What the last check of the audit log found; `None` until it has ended.
@@ -69,6 +74,15 @@ pub(super) struct Away {
     pub last_seen: OffsetDateTime,
 }
 
+/// A Defender that waits for an administrator to come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// Its identity.
+    pub id: String,
+    /// Name of its host, from the Defender: hostile until escaped.
+    pub hostname: String,
+}
+
 /// What to change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Changes {
@@ -102,6 +116,7 @@ pub(super) fn judge(facts: &Facts, open: &[Alert], thresholds: &[u16], now: Offs
     wanted.add_defender_expiries(facts, open, thresholds, now);
     wanted.add_refusals(facts, &open_keys);
     wanted.add_away(facts, open, now);
+    wanted.add_waiting(facts);
     wanted.add_trouble(facts.audit.as_ref(), &open_keys, audit);
     wanted.add_trouble(facts.backup.as_ref(), &open_keys, backup);
     let is_test = |alert: &&Alert| alert.kind == Kind::Test && now - alert.raised_at < TEST_LASTS;
@@ -211,6 +226,19 @@ impl Wanted {
         }
     }
 
+    /// One by one while they are few.
+    fn add_waiting(&mut self, facts: &Facts) {
+        if facts.waiting.len() > FEW {
+            let names = first_few(facts.waiting.iter().map(|one| one.hostname.as_str()));
+            let summary = format!("{} Defenders wait to come back: {names}.", facts.waiting.len());
+            return self.add(waits("returns-many".to_owned(), summary));
+        }
+        for Waiting { id, hostname } in &facts.waiting {
+            let summary = format!("The Defender of {hostname} waits to come back ({id}).");
+            self.add(waits(format!("return/{id}"), summary));
+        }
+    }
+
     /// A group of another size gives way without a word.
     fn supersede_groups(&mut self, open: &[Alert], prefix: &str, key: &str) {
         let groups = open.iter().map(|alert| &alert.condition);
@@ -253,132 +281,11 @@ fn split<T>(all: Vec<T>, open: &[Alert], prefix: &str, key: impl Fn(&T) -> Strin
     (single, Some((key, new)))
 }
 
-/// The narrowest threshold that a certificate has reached (0 when it has expired), and what to say of it.
-fn expiry(certificate: &Expiry, thresholds: &[u16], now: OffsetDateTime) -> Option<(u16, Condition)> {
-    let left = certificate.not_after - now;
-    let reached = |days: &u16| {
-        left <= Duration::days(i64::from(*days))
-            && (!certificate.renews_itself || *days <= LATE_DAYS || left <= Duration::ZERO)
-    };
-    let threshold =
-        if left <= Duration::ZERO { 0 } else { thresholds.iter().copied().filter(reached).min()? };
-    let date = certificate.not_after.date();
-    let summary = match left.whole_days() {
-        _ if left <= Duration::ZERO => format!("Expired on {date}: {}.", certificate.what),
-        0 => format!("Expires within a day, on {date}: {}.", certificate.what),
-        1 => format!("Expires in 1 day, on {date}: {}.", certificate.what),
-        days => format!("Expires in {days} days, on {date}: {}.", certificate.what),
-    };
-    let condition = Condition {
-        key: format!("certificate/{}/{threshold}", certificate.sha256),
-        kind: Kind::CertificateExpires,
-        severity: urgency(threshold),
-        summary,
-        remedy: certificate.remedy.clone(),
-    };
-    Some((threshold, condition))
-}
-
-fn urgency(threshold: u16) -> Severity {
-    match threshold {
-        0..=1 => Severity::Critical,
-        2..=14 => Severity::Warning,
-        15.. => Severity::Info,
-    }
-}
-
-fn many_expire(key: String, threshold: u16, members: &[(&Expiry, Condition)]) -> Condition {
-    let names = first_few(members.iter().map(|(certificate, _)| certificate.what.as_str()));
-    let what = match threshold {
-        0 => "have expired".to_owned(),
-        1 => "expire within a day".to_owned(),
-        days => format!("expire within {days} days"),
-    };
-    Condition {
-        key,
-        kind: Kind::CertificateExpires,
-        severity: urgency(threshold),
-        summary: format!("{} certificates of Defenders {what}: {names}.", members.len()),
-        remedy: "The Certificates page lists all of them, the first to expire on top.".to_owned(),
-    }
-}
-
-fn gone(away: &Away, now: OffsetDateTime) -> Condition {
-    let Away { id, hostname, last_seen } = away;
-    Condition {
-        key: format!("disconnected/{id}"),
-        kind: Kind::DefenderDisconnected,
-        severity: Severity::Warning,
-        summary: format!(
-            "The Defender of {hostname} has been disconnected for {}.",
-            minutes(now - *last_seen)
-        ),
-        remedy: format!(
-            "Check that the host runs and reaches the Console; the log of the Defender says what it tries. \
-             Decommission it if it is gone for good (Defender {id})."
-        ),
-    }
-}
-
-fn many_gone(key: String, members: &[&Away]) -> Condition {
-    let names = first_few(members.iter().map(|away| away.hostname.as_str()));
-    Condition {
-        key,
-        kind: Kind::DefenderDisconnected,
-        severity: Severity::Critical,
-        summary: format!("{} Defenders have been disconnected for long: {names}.", members.len()),
-        remedy:
-            "When so many are away, look at the network, at the name and the certificate of the Defender \
-                 listener first. The Defenders page lists them."
-                .to_owned(),
-    }
-}
-
-fn minutes(away: Duration) -> String {
-    match away.whole_minutes() {
-        ..=1 => format!("{} s", away.whole_seconds()),
-        minutes @ 2..=119 => format!("{minutes} minutes"),
-        minutes => format!("{} hours", minutes / 60),
-    }
-}
-
-fn first_few<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let mut names: Vec<&str> = names.collect();
-    names.sort_unstable();
-    let more = names.len().saturating_sub(FEW);
-    names.truncate(FEW);
-    let list = names.join(", ");
-    if more == 0 { list } else { format!("{list} and {more} more") }
-}
-
-fn audit(cause: &str) -> Condition {
-    Condition {
-        key: "audit".to_owned(),
-        kind: Kind::AuditBroken,
-        severity: Severity::Critical,
-        summary: format!("The audit log is not as it was written: {cause}."),
-        remedy: "Compare it with a backup, and find out who else can write to the database.".to_owned(),
-    }
-}
-
-fn backup(cause: &str) -> Condition {
-    Condition {
-        key: "backup".to_owned(),
-        kind: Kind::BackupFailed,
-        severity: Severity::Warning,
-        summary: format!("The last backup could not be made: {cause}."),
-        remedy: "Mend that, then make one on the Settings page.".to_owned(),
-    }
-}
-
 /// As many as are told one by one.
 pub(super) const FEW: usize = 5;
 
 /// How long an alert that was raised to try alerts out stays.
 pub const TEST_LASTS: Duration = Duration::minutes(1);
-
-/// Certificates of Defenders from the Console's own CA live for 30 days and are renewed when a third is left.
-const LATE_DAYS: u16 = 7;
 
 const AWAY_GROUP: &str = "disconnected-many/";
 

@@ -51,6 +51,8 @@ fn one_that_began_by_itself_goes_on_by_itself_when_everybody_is_there() {
 #[test]
 fn one_that_a_person_began_waits_for_that_person() {
     for (stage, progress) in [(Stage::Trust, progress(3, 0)), (Stage::Sign, progress(3, 3))] {
-        assert_eq!(due(phase(stage, false), START + days(10), &progress, START + days(400)), None);
+        assert_eq!(due(phase(stage, false), START + days(490), &progress, START + days(400)), None);
     }
+    let late = due(phase(Stage::Trust, false), START + days(490), &progress(3, 0), START + days(401));
+    assert_eq!(late, Some(Step::Sign), "but not until the CA has ended");
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
 use time::OffsetDateTime;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::pace::Pace;
@@ -24,8 +23,8 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn new(state: State, now: Instant) -> Self {
-        let pace = Pace::new(now);
+    pub(super) fn new(state: State) -> Self {
+        let pace = Pace::default();
         Self { state, pace, dirty: HashSet::new(), uses: Vec::new(), returns: BTreeMap::new() }
     }
 

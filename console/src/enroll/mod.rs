@@ -29,7 +29,6 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -128,7 +127,7 @@ impl Enrolment {
         state: State,
         lives: Lives,
     ) -> Self {
-        let state = Mutex::new(Known::new(state, Instant::now()));
+        let state = Mutex::new(Known::new(state));
         Self { inner: Arc::new(Inner { authority, defender, store, lives, state, changed: Notify::new() }) }
     }
 
@@ -142,8 +141,9 @@ impl Enrolment {
         order: BundleOrder,
         actor: &Actor,
         object: &str,
+        now: OffsetDateTime,
     ) -> Result<Zeroizing<String>, EnrolError> {
-        let (registration, issued) = self.register(order, actor).await?;
+        let (registration, issued) = self.register(order, actor, now).await?;
         let new = json!({
             "registration": registration.id,
             "expires_at_ms": crate::store::milliseconds(registration.expires_at),
@@ -160,9 +160,10 @@ impl Enrolment {
         &self,
         order: BundleOrder,
         actor: &Actor,
+        now: OffsetDateTime,
     ) -> Result<(Registration, certs::ClientBundle), EnrolError> {
         self.check_own_authority()?;
-        let (id, now) = (Uuid::new_v4(), OffsetDateTime::now_utc());
+        let id = Uuid::new_v4();
         let holder = id.to_string();
         let issued = self.inner.authority.issue_client(
             Holder::Registration(&holder),
@@ -183,6 +184,12 @@ impl Enrolment {
         self.inner.store.add_registration(&registration).await?;
         self.known().state.registrations.insert(id, registration.clone());
         Ok((registration, issued))
+    }
+
+    /// How long certificates are good for.
+    #[must_use]
+    pub fn lives(&self) -> Lives {
+        self.inner.lives
     }
 
     /// Every CA that Defenders are to trust, PEM.
@@ -225,8 +232,7 @@ impl Enrolment {
     ///
     /// # Errors
     /// When the store cannot keep it; nothing has changed then.
-    pub async fn revoke(&self, id: Uuid, actor: Actor) -> Result<bool, StoreError> {
-        let now = OffsetDateTime::now_utc();
+    pub async fn revoke(&self, id: Uuid, actor: Actor, now: OffsetDateTime) -> Result<bool, StoreError> {
         let known = self.known().state.registrations.get(&id).map(|one| one.revoked_at);
         if !matches!(known, Some(None)) {
             return Ok(false);
@@ -250,6 +256,7 @@ impl Enrolment {
         source: Source,
         hello: &Hello,
         address: IpAddr,
+        now: OffsetDateTime,
     ) -> Result<(), Refused> {
         let id = hello.defender.id;
         match (source, credential.mark) {
@@ -257,10 +264,9 @@ impl Enrolment {
             (Source::Custom, _) => Ok(()),
             (Source::SelfSigned, _) => {
                 let (rules, mut known) = (self.rules(), self.known());
-                let now = OffsetDateTime::now_utc();
                 if let Err(refused) = known.state.admit(credential, id, &rules, now) {
                     drop(known);
-                    self.note_return(id, address, refused);
+                    self.note_return(hello, address, refused, now);
                     return Err(refused);
                 }
                 known.returns.remove(&id);
@@ -285,12 +291,12 @@ impl Enrolment {
         credential: &Credential,
         id: Uuid,
         address: IpAddr,
+        now: OffsetDateTime,
     ) -> Result<(String, String), EnrolError> {
         self.check_own_authority()?;
-        let now = OffsetDateTime::now_utc();
         let counted = {
             let (rules, mut known) = (self.rules(), self.known());
-            if !known.pace.take(Instant::now()) {
+            if !known.pace.take(now) {
                 return Err(EnrolError::Busy);
             }
             known.note_enrolment(credential, id, address, &rules, now)?
@@ -325,7 +331,8 @@ impl Enrolment {
         }
     }
 
-    async fn flush(&self) {
+    /// Keeps on disk what has changed; what fails is tried again with the next change.
+    pub async fn flush(&self) {
         let rows = self.known().take_rows();
         if rows.enrolled.is_empty() && rows.uses.is_empty() {
             return;

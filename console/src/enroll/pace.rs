@@ -1,27 +1,23 @@
 //! How many certificates are signed a second: a fleet that asks at once must not take all processors.
 
-use tokio::time::Instant;
+use time::OffsetDateTime;
 
 /// Counts certificates.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pace {
-    left: f64,
-    at: Instant,
+    /// How many may be signed, and since when that is so; `None`: none was signed yet.
+    left: Option<(f64, OffsetDateTime)>,
 }
 
 impl Pace {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { left: BURST, at: now }
-    }
-
     /// Whether one more may be signed now.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        let gained = now.saturating_duration_since(self.at).as_secs_f64() * PER_SECOND;
-        (self.left, self.at) = ((self.left + gained).min(BURST), now);
-        let may = self.left >= 1.0;
-        if may {
-            self.left -= 1.0;
-        }
+    pub(super) fn take(&mut self, now: OffsetDateTime) -> bool {
+        let (left, at) = self.left.unwrap_or((BURST, now));
+        // A clock that was set back neither gives nor takes.
+        let gained = (now - at).as_seconds_f64().max(0.0) * PER_SECOND;
+        let left = (left + gained).min(BURST);
+        let may = left >= 1.0;
+        self.left = Some((if may { left - 1.0 } else { left }, now));
         may
     }
 }
@@ -31,17 +27,19 @@ const BURST: f64 = 400.0;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use time::Duration;
+    use time::macros::datetime;
 
     use super::*;
 
     #[test]
     fn a_crowd_is_served_at_two_hundred_a_second_after_the_first_four_hundred() {
-        let start = Instant::now();
-        let mut pace = Pace::new(start);
+        let start = datetime!(2026-01-01 00:00 UTC);
+        let mut pace = Pace::default();
         let mut served = |at| (0..10_000).filter(|_| pace.take(start + at)).count();
         assert_eq!(served(Duration::ZERO), 400);
-        assert_eq!(served(Duration::from_secs(1)), 200);
-        assert_eq!(served(Duration::from_secs(60)), 400);
+        assert_eq!(served(Duration::SECOND), 200);
+        assert_eq!(served(-Duration::HOUR), 0);
+        assert_eq!(served(Duration::MINUTE), 400);
     }
 }

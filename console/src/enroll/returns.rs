@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use protocol::message::Hello;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -16,6 +17,8 @@ use crate::store::audits::{Action, Actor, Deed};
 pub struct Return {
     /// When it asked last.
     pub asked_at: OffsetDateTime,
+    /// Name of its host, as it says.
+    pub hostname: String,
     /// From where.
     pub address: IpAddr,
     /// Why it is not let in.
@@ -29,31 +32,51 @@ impl Enrolment {
         self.known().returns.iter().map(|(id, one)| (*id, one.clone())).collect()
     }
 
-    /// Lets a Defender that waits come back within a day, in the name of `actor`. `false` when it does not wait.
+    /// Lets a Defender that waits come back within a day, in the name of `actor`; `None` when it does not wait.
     ///
     /// # Errors
     /// When the store cannot keep it; nothing has changed then.
-    pub async fn approve(&self, id: Uuid, actor: Actor) -> Result<bool, StoreError> {
-        let Some(one) = self.known().returns.get(&id).cloned() else { return Ok(false) };
-        let now = OffsetDateTime::now_utc();
-        let new = json!({ "address": one.address.to_canonical(), "why": one.why.to_string() });
+    pub async fn approve(
+        &self,
+        id: Uuid,
+        actor: Actor,
+        now: OffsetDateTime,
+    ) -> Result<Option<Return>, StoreError> {
+        let Some(one) = self.known().returns.get(&id).cloned() else { return Ok(None) };
+        let new = json!({ "hostname": one.hostname, "address": one.address.to_canonical(), "why": one.why.to_string() });
         let (action, object) = (Action::ReturnApproved, id.to_string());
         let deed = Deed { actor, action, object, old: Value::Null, new };
         self.inner.store.record(&deed, now).await?;
-        let mut known = self.known();
-        let unknown = || Enrolled::new(OffsetDateTime::UNIX_EPOCH, None);
-        known.state.enrolled.entry(id).or_insert_with(unknown).approved_until = Some(now + APPROVED_FOR);
-        known.returns.remove(&id);
-        known.dirty.insert(id);
-        self.inner.changed.notify_one();
-        Ok(true)
+        {
+            let mut known = self.known();
+            let unknown = || Enrolled::new(OffsetDateTime::UNIX_EPOCH, None);
+            known.state.enrolled.entry(id).or_insert_with(unknown).approved_until = Some(now + APPROVED_FOR);
+            known.returns.remove(&id);
+            known.dirty.insert(id);
+        }
+        // A Console that is killed now has approved it all the same.
+        self.flush().await;
+        Ok(Some(one))
     }
 
-    pub(super) fn note_return(&self, id: Uuid, address: IpAddr, why: Refused) {
+    /// Whether a Defender waits.
+    #[must_use]
+    pub fn is_waiting(&self, id: Uuid) -> bool {
+        self.known().returns.contains_key(&id)
+    }
+
+    /// Forgets a Defender that waits.
+    pub fn forget_return(&self, id: Uuid) {
+        self.known().returns.remove(&id);
+    }
+
+    pub(super) fn note_return(&self, hello: &Hello, address: IpAddr, why: Refused, now: OffsetDateTime) {
+        let id = hello.defender.id;
         let waits = matches!(why, Refused::HasItsOwn | Refused::NeedsApproval | Refused::Superseded);
         let mut known = self.known();
         if waits && (known.returns.len() < MOST_RETURNS || known.returns.contains_key(&id)) {
-            let one = Return { asked_at: OffsetDateTime::now_utc(), address, why };
+            let hostname = hello.defender.hostname.clone();
+            let one = Return { asked_at: now, hostname, address, why };
             known.returns.insert(id, one);
         }
     }

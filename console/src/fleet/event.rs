@@ -38,6 +38,15 @@ pub enum EventKind {
     AlertRaised(AlertFacts),
     /// The condition of an alert is over.
     AlertResolved(AlertFacts),
+    /// Defenders have moved in the rotation of the Console's own CA.
+    AuthorityProgress {
+        /// How many use it.
+        defenders: usize,
+        /// How many trust the next CA.
+        trust: usize,
+        /// How many have a certificate of it.
+        moved: usize,
+    },
     /// The rotation of the Console's own CA took a step.
     AuthorityRotated {
         /// `settled`, `trust` or `sign`.
@@ -77,6 +86,10 @@ pub enum EventKind {
         /// Why, in words.
         cause: String,
     },
+    /// An administrator lets a Defender come back.
+    ReturnApproved(DefenderFacts),
+    /// A Defender wants to come back, and an administrator is to approve.
+    ReturnWaiting(DefenderFacts),
 }
 
 /// Names an alert in an event.
@@ -127,6 +140,7 @@ impl FleetEvent {
         match self.kind {
             EventKind::AlertRaised(_) => "alert.raised",
             EventKind::AlertResolved(_) => "alert.resolved",
+            EventKind::AuthorityProgress { .. } => "authority.progress",
             EventKind::AuthorityRotated { .. } => "authority.rotated",
             EventKind::CertificatesRefused { .. } => "certificates.refused",
             EventKind::CertificatesRotated { .. } => "certificates.rotated",
@@ -134,17 +148,21 @@ impl FleetEvent {
             EventKind::DefenderDecommissioned(_) => "defender.decommissioned",
             EventKind::DefenderDisconnected { .. } => "defender.disconnected",
             EventKind::DefenderRefused(_) => "defender.refused",
+            EventKind::ReturnApproved(_) => "return.approved",
+            EventKind::ReturnWaiting(_) => "return.waiting",
         }
     }
 }
 
 impl EventKind {
     pub(super) fn connected(hello: &Hello, address: IpAddr) -> Self {
-        Self::DefenderConnected(DefenderFacts {
-            id: hello.defender.id,
-            hostname: hello.defender.hostname.clone(),
-            address: address.to_canonical().to_string(),
-        })
+        Self::DefenderConnected(DefenderFacts::said(hello, address))
+    }
+
+    /// Of a Defender that said `hello` and is to be approved.
+    #[must_use]
+    pub fn return_waiting(hello: &Hello, address: IpAddr) -> Self {
+        Self::ReturnWaiting(DefenderFacts::said(hello, address))
     }
 
     /// What the history of certificates keeps of it.
@@ -185,6 +203,16 @@ impl EventKind {
 
     pub(super) fn decommissioned(record: &Record) -> Self {
         Self::DefenderDecommissioned(record.into())
+    }
+}
+
+impl DefenderFacts {
+    fn said(hello: &Hello, address: IpAddr) -> Self {
+        Self {
+            id: hello.defender.id,
+            hostname: hello.defender.hostname.clone(),
+            address: address.to_canonical().to_string(),
+        }
     }
 }
 

@@ -29,7 +29,7 @@ mod view;
 
 pub use census::Census;
 pub use desk::CommandError;
-pub use event::{EventKind, EventStream, FleetEvent, RefusedFacts};
+pub use event::{DefenderFacts, EventKind, EventStream, FleetEvent, RefusedFacts};
 pub use handle::{Order, SessionHandle};
 pub use index::{Facet, Facets};
 pub use query::{Found, Order as ListOrder, Query, Sort};

@@ -3,7 +3,7 @@
 //! Everything that is refused here is refused with its own cause, in the log and to the peer.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use certs::{CertificateFacts, Source};
@@ -22,8 +22,8 @@ use super::session::{self, Session, Socket};
 use super::upgrade::{UpgradeError, Upgraded, upgrade};
 use crate::announced::{self, AnnouncementError};
 use crate::door::{Place, SilentError};
-use crate::enroll::Credential;
-use crate::fleet::Arrival;
+use crate::enroll::{Credential, Enrolment};
+use crate::fleet::{Arrival, EventKind, Fleet};
 use crate::meet::dialed_name;
 use crate::metrics::Handshake;
 use crate::refusals::{Cause, Peer};
@@ -152,7 +152,8 @@ impl super::Inner {
     /// Takes the Defender in, or closes the connection with the code that says why not.
     async fn judge(&self, greeting: Greeting, address: SocketAddr) -> Result<Box<Session>, Refusal> {
         let Greeting { mut socket, hello, credential, source, generation, name } = greeting;
-        let verdict = self.verdict(&hello, &credential, source, address);
+        let now = OffsetDateTime::now_utc();
+        let verdict = verdict(&self.fleet, &self.enrolment, &hello, &credential, (source, address.ip()), now);
         let arrival = match verdict {
             Ok(arrival) => arrival,
             Err(Verdict { close, cause }) => {
@@ -184,40 +185,52 @@ impl super::Inner {
             heartbeat_seconds: self.heartbeat.as_secs() + u64::from(self.heartbeat.subsec_nanos() > 0),
             last_seq: arrival.session.stored(),
         });
-        let renewal = Renewal::new(credential, source, address.ip(), hello.authorities, &self.enrolment);
+        let renewal = Renewal::new(credential, source, address.ip(), hello.authorities, &self.enrolment, now);
         Ok(Box::new(Session::new(socket, arrival, welcome, renewal, generation, self.tls.clone())))
-    }
-
-    fn verdict(
-        &self,
-        hello: &Hello,
-        credential: &Credential,
-        source: Source,
-        address: SocketAddr,
-    ) -> Result<Arrival, Verdict> {
-        if Version::parse(&hello.defender.version).is_some_and(|version| !Version::own().serves(version)) {
-            return Err(Close::TooOld.into());
-        }
-        let id = hello.defender.id;
-        // First of all, because whoever is decommissioned must hear that and nothing else.
-        if self.fleet.is_decommissioned(id) {
-            return Err(Close::Decommissioned.into());
-        }
-        self.enrolment
-            .admit(credential, source, hello, address.ip())
-            .map_err(|refused| Verdict { close: refused.close(), cause: refused.to_string() })?;
-        let arrival = self.fleet.arrive(hello, address.ip(), OffsetDateTime::now_utc())?;
-        if source == Source::Custom {
-            self.fleet.see_certificate(id, &credential.sha256, credential.not_after);
-        }
-        Ok(arrival)
     }
 }
 
+/// Takes a Defender in that has said `hello` and shown `credential`, on a connection that was secured from `source` and
+/// comes from `address`.
+///
+/// # Errors
+/// [`Verdict`].
+pub fn verdict(
+    fleet: &Fleet,
+    enrolment: &Enrolment,
+    hello: &Hello,
+    credential: &Credential,
+    (source, address): (Source, IpAddr),
+    now: OffsetDateTime,
+) -> Result<Arrival, Verdict> {
+    if Version::parse(&hello.defender.version).is_some_and(|version| !Version::own().serves(version)) {
+        return Err(Close::TooOld.into());
+    }
+    // First of all, because whoever is decommissioned must hear that and nothing else.
+    if fleet.is_decommissioned(hello.defender.id) {
+        return Err(Close::Decommissioned.into());
+    }
+    let was_waiting = enrolment.is_waiting(hello.defender.id);
+    if let Err(refused) = enrolment.admit(credential, source, hello, address, now) {
+        if !was_waiting && enrolment.is_waiting(hello.defender.id) {
+            fleet.announce(now, EventKind::return_waiting(hello, address));
+        }
+        return Err(Verdict { close: refused.close(), cause: refused.to_string() });
+    }
+    let arrival = fleet.arrive(hello, address, now)?;
+    if source == Source::Custom {
+        fleet.see_certificate(hello.defender.id, &credential.sha256, credential.not_after);
+    }
+    Ok(arrival)
+}
+
 /// Why a Defender is not taken in.
-struct Verdict {
-    close: Close,
-    cause: String,
+#[derive(Debug)]
+pub struct Verdict {
+    /// The code to close with.
+    pub close: Close,
+    /// In words.
+    pub cause: String,
 }
 
 impl From<Close> for Verdict {

@@ -18,6 +18,10 @@ mod renewal;
 mod session;
 mod upgrade;
 
+pub use arrive::{Verdict, verdict};
+pub use peer::credential;
+pub use renewal::Renewal;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

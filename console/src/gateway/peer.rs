@@ -15,7 +15,7 @@ use crate::enroll::{Credential, Mark};
 
 /// What the leaf of `chain` says; `None` when there is none that can be read.
 #[must_use]
-pub(super) fn credential(chain: &[CertificateDer<'_>]) -> Option<Credential> {
+pub fn credential(chain: &[CertificateDer<'_>]) -> Option<Credential> {
     let (_, leaf) = parse_x509_certificate(chain.first()?).ok()?;
     let validity = leaf.validity();
     Some(Credential {

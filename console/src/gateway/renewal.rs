@@ -12,7 +12,7 @@ use crate::enroll::{Credential, Enrolment, Mark};
 
 /// The certificate of a connection.
 #[derive(Debug)]
-pub(super) struct Renewal {
+pub struct Renewal {
     credential: Credential,
     address: IpAddr,
     /// When to call for a renewal next; `None`: never.
@@ -26,16 +26,18 @@ pub(super) struct Renewal {
 impl Renewal {
     /// For a connection secured from `source`. A Defender that names the authorities that it trusts understands the
     /// calls.
-    pub(super) fn new(
+    #[must_use]
+    pub fn new(
         credential: Credential,
         source: Source,
         address: IpAddr,
         mut trusts: Vec<String>,
         enrolment: &Enrolment,
+        now: OffsetDateTime,
     ) -> Self {
         let is_own = source == Source::SelfSigned && matches!(credential.mark, Mark::Own(_));
         let is_ours = is_own && !trusts.is_empty();
-        let is_limbo = is_own && credential.not_after < OffsetDateTime::now_utc();
+        let is_limbo = is_own && credential.not_after < now;
         let (authorities, signer) = enrolment.authorities();
         trusts.sort();
         let renew = is_limbo || credential.issuer != signer;
@@ -46,12 +48,13 @@ impl Renewal {
     }
 
     /// Whether reports are not taken yet: the Defender sends them again once it has a certificate.
-    pub(super) fn is_limbo(&self) -> bool {
+    #[must_use]
+    pub fn is_limbo(&self) -> bool {
         self.is_limbo
     }
 
     /// What to say right after `welcome`; of `connected` Defenders many may be told the same at a time.
-    pub(super) fn first(&mut self, enrolment: &Enrolment, connected: usize) -> Option<Authorities> {
+    pub fn first(&mut self, enrolment: &Enrolment, connected: usize) -> Option<Authorities> {
         let renew = self.first.take()?;
         let spread = u64::try_from(connected / RENEWALS_PER_SECOND).unwrap_or(u64::MAX);
         let spread_seconds = if self.is_limbo { 0 } else { spread };
@@ -59,8 +62,14 @@ impl Renewal {
     }
 
     /// What a request is answered with.
-    pub(super) async fn answer(&self, enrolment: &Enrolment, csr: &str, id: Uuid) -> Certificate {
-        match enrolment.sign(csr, &self.credential, id, self.address).await {
+    pub async fn answer(
+        &self,
+        enrolment: &Enrolment,
+        csr: &str,
+        id: Uuid,
+        now: OffsetDateTime,
+    ) -> Certificate {
+        match enrolment.sign(csr, &self.credential, id, self.address, now).await {
             Ok((chain, ca)) => {
                 tracing::info!(
                     defender = id.to_string(),
@@ -78,7 +87,7 @@ impl Renewal {
     }
 
     /// The call, when it is due.
-    pub(super) fn prompt(&mut self, enrolment: &Enrolment, now: OffsetDateTime) -> Option<Authorities> {
+    pub fn prompt(&mut self, enrolment: &Enrolment, now: OffsetDateTime) -> Option<Authorities> {
         let at = self.call_at.filter(|at| *at <= now)?;
         let life = self.credential.not_after - self.credential.not_before;
         self.call_at = Some((at + life * CALL_EVERY).max(now + life * CALL_EVERY / 2));

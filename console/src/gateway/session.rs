@@ -208,7 +208,8 @@ impl Session {
     }
 
     async fn certify(&mut self, gateway: &Inner, request: &CertificateRequest) -> Result<(), End> {
-        let answer = self.renewal.answer(&gateway.enrolment, &request.csr, self.handle.defender()).await;
+        let (id, now) = (self.handle.defender(), OffsetDateTime::now_utc());
+        let answer = self.renewal.answer(&gateway.enrolment, &request.csr, id, now).await;
         self.send(gateway, &ToDefender::Certificate(answer)).await
     }
 

@@ -91,7 +91,7 @@ async fn names_of_another_console_come_with_the_next_look_and_foreign_values_do_
     channels.run(&tasks, &outcomes, &shutdown);
     for (value, expected) in [(r#"["elsewhere.example.com", "a b"]"#, 2), ("no JSON", 1)] {
         extra.0.store.set_setting(SETTING, value).await.expect("works");
-        extra.look().await.expect("works");
+        extra.look(OffsetDateTime::now_utc()).await.expect("works");
         assert_eq!(https.changed().await.expect("it rotates").material.leaf().sans.len(), expected);
     }
     shutdown.cancel();

@@ -13,6 +13,7 @@ use super::auth::{Administrator, AnyUser};
 use super::error::ApiError;
 use super::input::{Body, Id, Listed, Page, Parameters, Search};
 use crate::authority::{Behind, RotationError, Step};
+use crate::fleet::{DefenderFacts, EventKind};
 use crate::store::audits::Actor;
 
 /// The authority and its rotation.
@@ -67,6 +68,8 @@ pub(super) struct Waiting {
     /// When it asked last.
     #[serde(with = "time::serde::rfc3339")]
     asked_at: OffsetDateTime,
+    /// Name of its host, as it says.
+    hostname: String,
     /// From where.
     address: String,
     /// Why it is not let in.
@@ -141,9 +144,13 @@ pub(super) async fn returns(
         id,
         asked_at: one.asked_at,
         address: one.address.to_canonical().to_string(),
+        hostname: one.hostname,
         why: one.why.to_string(),
     });
-    let fits = |one: &Waiting| one.id.to_string().contains(&needle) || one.address.contains(&needle);
+    let fits = |one: &Waiting| {
+        let texts = [one.id.to_string(), one.address.clone(), one.hostname.to_lowercase()];
+        texts.iter().any(|text| text.contains(&needle))
+    };
     Ok(page.of(waiting.filter(fits).collect(), |a, b| (b.asked_at, b.id).cmp(&(a.asked_at, a.id))))
 }
 
@@ -156,10 +163,14 @@ pub(super) async fn approve(
     Id(id): Id,
     State(state): State<AppState>,
 ) -> Result<StatusCode, ApiError> {
-    let user = actor.user.clone();
-    if !state.enrolment.approve(id, actor).await? {
+    let (user, now) = (actor.user.clone(), OffsetDateTime::now_utc());
+    let Some(one) = state.enrolment.approve(id, actor, now).await? else {
         return Err(ApiError::NotFound("no Defender with this id waits to come back"));
-    }
+    };
+    let address = one.address.to_canonical().to_string();
+    state
+        .fleet
+        .announce(now, EventKind::ReturnApproved(DefenderFacts { id, hostname: one.hostname, address }));
     tracing::info!(defender = id.to_string(), user, "The return of a Defender was approved");
     Ok(StatusCode::NO_CONTENT)
 }

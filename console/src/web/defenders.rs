@@ -127,7 +127,8 @@ pub(super) async fn install_bundle(
     let order = bundle_order(life.as_deref(), uses)?;
     let port = port.unwrap_or(state.defender_port);
     let ws_address = format!("wss://{host}:{port}");
-    let bundle = state.enrolment.install_bundle(order, &actor, &ws_address).await?;
+    let bundle =
+        state.enrolment.install_bundle(order, &actor, &ws_address, OffsetDateTime::now_utc()).await?;
     state.meeting.exported(&ws_address, order.life).await;
     tracing::info!(user = actor.user, console = host, "Install bundle issued");
     Ok(Json(InstallBundle { install_bundle: bundle.to_string(), ws_address }))

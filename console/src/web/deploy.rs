@@ -8,6 +8,7 @@ use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
 use manifests::flags::{DefenderComposeFlags, DefenderFlags};
 use manifests::{Bundle, Defender, DefenderCompose, Faults, YamlError};
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::AppState;
@@ -88,15 +89,18 @@ async fn bundle(
     actor: Actor,
 ) -> Result<Option<Zeroizing<String>>, ApiError> {
     let order = BundleOrder { life: DAEMON_SET_LIFE, max_uses: None };
-    let bundle = match state.enrolment.install_bundle(order, &actor, &ws_address).await {
-        Ok(bundle) => bundle,
-        Err(EnrolError::CustomCertificates) if has_custom_certs => {
-            state.meeting.exported(&ws_address, order.life).await;
-            return Ok(None);
-        }
-        Err(EnrolError::CustomCertificates) => return Err(ApiError::Conflict(NO_CERTIFICATES.to_owned())),
-        Err(error) => return Err(error.into()),
-    };
+    let bundle =
+        match state.enrolment.install_bundle(order, &actor, &ws_address, OffsetDateTime::now_utc()).await {
+            Ok(bundle) => bundle,
+            Err(EnrolError::CustomCertificates) if has_custom_certs => {
+                state.meeting.exported(&ws_address, order.life).await;
+                return Ok(None);
+            }
+            Err(EnrolError::CustomCertificates) => {
+                return Err(ApiError::Conflict(NO_CERTIFICATES.to_owned()));
+            }
+            Err(error) => return Err(error.into()),
+        };
     state.meeting.exported(&ws_address, order.life).await;
     tracing::info!(user = actor.user, console = ws_address, "Install bundle issued");
     Ok(Some(bundle))

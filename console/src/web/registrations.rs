@@ -77,7 +77,7 @@ pub(super) async fn revoke(
     State(state): State<AppState>,
 ) -> Result<StatusCode, ApiError> {
     let user = actor.user.clone();
-    if !state.enrolment.revoke(id, actor).await? {
+    if !state.enrolment.revoke(id, actor, OffsetDateTime::now_utc()).await? {
         return Err(ApiError::NotFound("no registration has this id, or it was revoked"));
     }
     tracing::info!(registration = id.to_string(), user, "Registration revoked");

@@ -88,7 +88,7 @@ impl Api {
         let names = ExtraNames::new(store.clone(), Arc::clone(&renewal));
         let backups =
             Keeper::new(store.clone(), Database::Embedded(dir.path().join("console.db")), dir.path());
-        let sources = (&backups, &fleet, &https, &defender, &names);
+        let sources = (&backups, &fleet, &https, &defender, &names, &enrolment);
         let alerts = alerts::opened(&store, sources).await;
         let rotation = AuthorityRotation {
             renewal: Arc::clone(&renewal),

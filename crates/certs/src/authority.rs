@@ -202,7 +202,7 @@ impl Authority {
     fn create(dir: &Path, now: OffsetDateTime) -> Result<(), StoreError> {
         let issue = |cause| StoreError::Issue { file: dir.join(CA_FILE), cause };
         let Generated { cert_pem, key_pem, .. } =
-            generate::authority(Dates::starting(now, CA_LIFE)).map_err(issue)?;
+            generate::authority(Dates::for_wrong_clocks(now, CA_LIFE)).map_err(issue)?;
         let new = disk::unfinished(dir);
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         disk::make_folder(&new)
@@ -270,7 +270,7 @@ impl Authority {
     ) -> Result<Material, StoreError> {
         let issue = |cause| StoreError::Issue { file: path.to_owned(), cause };
         let issuer = ring.issuer_for(channel);
-        let dates = ring.dates(now, SERVER_LIFE);
+        let dates = ring.server_dates(now, SERVER_LIFE);
         let Generated { cert_pem, key_pem, .. } =
             generate::server(&issuer.issuer, names, dates).map_err(issue)?;
         let intermediates = ring.intermediates(channel);
@@ -353,11 +353,11 @@ const CA_KEY_FILE: &str = "ca-key.pem";
 const CONSOLE_FILE: &str = "console.pem";
 const DEFENDER_FILE: &str = "defender-server.pem";
 
-/// Three years.
-const CA_LIFE: time::Duration = time::Duration::days(3 * 365 + 1);
+/// Three years, behind the days that it is dated back.
+const CA_LIFE: time::Duration = time::Duration::days(3 * 365 + 3);
 
 /// As long as browsers accept.
-const SERVER_LIFE: Duration = Duration::from_secs(398 * 24 * 60 * 60);
+const SERVER_LIFE: time::Duration = time::Duration::days(398);
 
 #[cfg(test)]
 mod tests;

@@ -100,6 +100,15 @@ impl Dates {
         Self { not_before: now - BACK_DATED.min(life / 10), not_after }
     }
 
+    /// From two days before `now`, for those who verify by clocks that are behind, to `life` after that (a tenth of a
+    /// shorter `life` than twenty days).
+    pub(crate) fn for_wrong_clocks(now: OffsetDateTime, life: Duration) -> Self {
+        let now = now.replace_nanosecond(0).unwrap_or(now);
+        let not_before = now - FAR_BACK_DATED.min(life / 10);
+        let not_after = not_before.checked_add(life).unwrap_or(LAST_DATE).min(LAST_DATE);
+        Self { not_before, not_after }
+    }
+
     /// The same, but not beyond `end`.
     pub(crate) fn until(self, end: OffsetDateTime) -> Self {
         Self { not_after: self.not_after.min(end), ..self }
@@ -274,6 +283,9 @@ impl fmt::Debug for KeyRequest {
 
 /// For clocks that are behind ours.
 const BACK_DATED: Duration = Duration::HOUR;
+
+/// For clocks of others, who are not to lose the Console when it has a new certificate: a day wrong, and then some.
+const FAR_BACK_DATED: Duration = Duration::days(2);
 
 /// The last date that X.509 can say.
 const LAST_DATE: OffsetDateTime = time::macros::datetime!(9999-12-31 23:59:59 UTC);

@@ -4,14 +4,15 @@
 //! ```text
 //! mod.rs      the findings, and the order of the steps
 //! ask.rs      one question to the Console in plain HTTP: its clock, its version, whether it takes our certificate
+//! offers.rs   what the Defender would connect with, and what comes of each
 //! ```
 
 mod ask;
+mod offers;
 
 use std::fmt;
-use std::sync::Arc;
 
-use certs::{Channel, Found, Material, RawMaterial};
+use certs::Material;
 use lifecycle::Instance;
 use lifecycle::logging::error_chain;
 use protocol::Version;
@@ -20,11 +21,12 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::net::TcpStream;
 
-use crate::bundle;
+use crate::candidates::Kind;
 use crate::config::Config;
-use crate::dial::{About, DialError, Step, reach, secure};
+use crate::dial::{About, DialError, Step, reach};
 use crate::status;
-use ask::{Answer, ask};
+use ask::Answer;
+use offers::{Offer, Talk};
 
 /// What one step has found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -67,14 +69,18 @@ impl fmt::Display for Finding {
 /// Looks at everything, in the order in which a connection needs it.
 pub async fn examine(config: &Config, now: OffsetDateTime) -> Vec<Finding> {
     let mut findings = Findings::default();
-    let material = findings.certificates(config, now);
-    let tcp = findings.way(config).await;
-    match (tcp, material) {
-        (Some(tcp), Some(material)) => findings.console(config, tcp, &material).await,
-        (None, _) => findings.skip(&BEYOND_THE_WAY, "the Console was not reached"),
-        (Some(_), None) => {
-            findings.skip(&BEYOND_THE_WAY, "this Defender has no certificates to connect with")
-        }
+    let offers = findings.certificates(config, now);
+    match findings.way(config).await {
+        Some(tcp) => match offers::try_all(config, tcp, &offers).await {
+            Some((place, talk, refused)) => {
+                findings.passed_over(&offers, place, &refused);
+                if let Some(offer) = offers.get(place) {
+                    findings.console(config, talk, offer).await;
+                }
+            }
+            None => findings.skip(&BEYOND_THE_WAY, "this Defender has no certificates to connect with"),
+        },
+        None => findings.skip(&BEYOND_THE_WAY, "the Console was not reached"),
     }
     findings.defender(config, now);
     findings.0
@@ -100,44 +106,47 @@ impl Findings {
         steps.iter().for_each(|step| self.add(step, Verdict::Skip, seen, None));
     }
 
-    /// What the Defender would connect with.
-    fn certificates(&mut self, config: &Config, now: OffsetDateTime) -> Option<Material> {
+    /// What the Defender would connect with, the best first.
+    fn certificates(&mut self, config: &Config, now: OffsetDateTime) -> Vec<Offer> {
         let step = "certificates";
-        let found = match RawMaterial::read(Channel::Defender, &config.custom_certs_dir) {
-            Ok(Found::Complete(raw)) => Material::parse(raw)
-                .map(|material| Some((material, "custom certificates")))
-                .map_err(|error| (error.to_string(), error.remedy())),
-            Err(error) => Err((error.to_string(), error.remedy())),
-            Ok(Found::Missing(_)) => match &config.install_bundle {
-                Some(text) => bundle::decode(text).map(Some),
-                None => bundle::read(&config.install_bundle_dir),
-            }
-            .map(|material| material.map(|material| (material, "install bundle")))
-            .map_err(|error| (error.to_string(), error.remedy())),
-        };
-        match found {
-            Err((seen, remedy)) => {
-                self.fail(step, seen, remedy);
-                None
-            }
-            Ok(None) => {
-                let (bundle, custom) =
-                    (config.install_bundle_dir.display(), config.custom_certs_dir.display());
-                self.fail(
-                    step,
-                    format!("there is no install bundle in {bundle} and no complete set in {custom}"),
-                    "get an install bundle from the Console",
-                );
-                None
-            }
-            Ok(Some((material, source))) => {
-                let until = material.leaf().not_after.format(&Rfc3339).unwrap_or_default();
-                match material.unfit(now) {
-                    Some(error) => self.fail(step, format!("{source}: {error}"), error.remedy()),
-                    None => self.ok(step, format!("{source}, good until {until}")),
+        let (offers, unusable) = offers::offers(config);
+        let is_none_there = offers.is_empty() && unusable.is_empty();
+        for (seen, remedy) in unusable {
+            self.fail(step, seen, remedy);
+        }
+        if is_none_there {
+            let (bundle, custom) = (config.install_bundle_dir.display(), config.custom_certs_dir.display());
+            self.fail(
+                step,
+                format!("there is no install bundle in {bundle} and no complete set in {custom}"),
+                "get an install bundle from the Console",
+            );
+        }
+        if let Some(Offer { kind, material }) = offers.first() {
+            let (words, until) = (kind.words(), material.leaf().not_after);
+            match material.unfit(now) {
+                Some(error) if *kind == Kind::Own => {
+                    self.fail(step, format!("{words}: {error}"), OWN_EXPIRED);
                 }
-                Some(material)
+                Some(error) => self.fail(step, format!("{words}: {error}"), error.remedy()),
+                None => {
+                    self.ok(
+                        step,
+                        format!("{words}, good until {}", until.format(&Rfc3339).unwrap_or_default()),
+                    );
+                }
             }
+        }
+        offers
+    }
+
+    /// Better sets than the one that the Console takes.
+    fn passed_over(&mut self, offers: &[Offer], place: usize, refused: &[DialError]) {
+        let Some(used) = offers.get(place) else { return };
+        for (offer, error) in offers.iter().zip(refused) {
+            let (better, used) = (offer.kind.words(), used.kind.words());
+            let seen = format!("{better}: {}; the Defender connects with {used} instead", error_chain(error));
+            self.fail("certificates", seen, error.remedy());
         }
     }
 
@@ -174,31 +183,29 @@ impl Findings {
     }
 
     /// TLS, the Console's certificate, and its answer to a question.
-    async fn console(&mut self, config: &Config, tcp: TcpStream, material: &Material) {
-        let target = config.target();
-        let secured = match certs::tls::defender_client(material) {
-            Ok(tls) => secure(tcp, &target, Arc::new(tls)).await,
-            Err(error) => {
+    async fn console(&mut self, config: &Config, talk: Talk, offer: &Offer) {
+        let outcome = match talk {
+            Talk::Unusable(error) => {
                 self.fail("tls", error.to_string(), error.remedy());
                 return self.skip(&BEYOND_TLS, "there is no TLS");
             }
-        };
-        let stream = match secured {
-            Ok(stream) => stream,
-            Err(DialError::ConsoleCertificate { reason, remedy, about }) => {
+            Talk::NoTls(DialError::ConsoleCertificate { reason, remedy, about }) => {
                 self.ok("tls", "both sides speak TLS 1.3");
-                return self.refused(config, material, about, (reason, remedy)).await;
+                return self.refused(config, &offer.material, about, (reason, remedy)).await;
             }
-            Err(error) => {
+            Talk::NoTls(error) => {
                 self.fail("tls", error_chain(&error), error.remedy());
                 return self.skip(&BEYOND_TLS, "there is no TLS");
             }
+            Talk::Answer(answer) => Ok(answer),
+            Talk::Silence(error) => Err(error),
         };
         self.ok("tls", "both sides speak TLS 1.3");
         self.ok("trust", "a CA of ours has issued the Console's certificate");
         self.ok("chain", "the Console's certificate and its chain are what they should be");
-        self.ok("name", format!("the Console's certificate is made for {}", target.server_name.to_str()));
-        match ask(stream, &config.console).await {
+        let name = config.target().server_name;
+        self.ok("name", format!("the Console's certificate is made for {}", name.to_str()));
+        match outcome {
             Ok(answer) => self.answered(&answer),
             Err(error) => {
                 self.skip(&["clock"], "the Console did not say what time it is");
@@ -298,6 +305,7 @@ fn skew(ahead: i64) -> String {
     format!("this host's clock is {} s {direction} the Console's", ahead.abs())
 }
 
+const OWN_EXPIRED: &str = "set the clock if it is wrong; else start the Defender: the Console gives it a new certificate, or has an administrator approve its return first";
 const SET_CLOCK: &str = "set the clock of the host that is wrong, and keep it by NTP";
 
 const BEYOND_THE_WAY: [&str; 7] = ["tls", "trust", "chain", "name", "clock", "access", "version"];

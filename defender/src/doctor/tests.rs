@@ -1,6 +1,8 @@
 //! Tests of the doctor's verdicts that a real Console does not give: another clock, another version, a certificate for
 //! another use.
 
+use std::sync::Arc;
+
 use certs::tls::provider;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};

@@ -19,7 +19,7 @@ impl Console {
     }
 
     fn own(&self) -> OwnCertificate {
-        OwnCertificate::open(self.dir.path(), || 0.5)
+        OwnCertificate::open(self.dir.path(), || 0.5, (OffsetDateTime::now_utc(), Instant::now()))
     }
 
     fn issue(&self, life: Duration, ago: Duration) -> (KeyRequest, String, String) {
@@ -43,7 +43,7 @@ async fn what_was_issued_is_kept_for_the_owner_alone_and_found_again() {
     let own = console.own();
     assert_eq!(sha256(&own), None);
     let (request, chain, ca) = console.issue(MONTH, Duration::ZERO);
-    own.keep(&request, chain, ca).await.expect("kept");
+    own.keep(&request, chain, ca, Instant::now()).await.expect("kept");
     let path = console.dir.path().join(FILE);
     assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
     assert!(sha256(&own).is_some());
@@ -55,14 +55,14 @@ async fn other_authorities_are_trusted_with_the_same_key_and_renewal() {
     let (console, other) = (Console::new(), Console::new());
     let own = console.own();
     let (request, chain, ca) = console.issue(MONTH, Duration::ZERO);
-    own.keep(&request, chain, ca.clone()).await.expect("kept");
+    own.keep(&request, chain, ca.clone(), Instant::now()).await.expect("kept");
     let before = own.subscribe().borrow().clone().expect("kept");
-    own.trust(format!("{ca}{}", other.authority.ca_pem())).await.expect("kept");
+    own.trust(format!("{ca}{}", other.authority.ca_pem()), Instant::now()).await.expect("kept");
     let after = own.subscribe().borrow().clone().expect("kept");
     assert_eq!(after.material.leaf(), before.material.leaf());
     assert_eq!((after.material.cas().len(), after.renew_at), (2, before.renew_at));
     assert_eq!(console.own().subscribe().borrow().as_ref().map(|kept| kept.material.cas().len()), Some(2));
-    own.trust("nonsense".to_owned()).await.expect_err("no CA in it");
+    own.trust("nonsense".to_owned(), Instant::now()).await.expect_err("no CA in it");
     assert_eq!(own.subscribe().borrow().as_ref().map(|kept| kept.material.cas().len()), Some(2));
 }
 
@@ -70,7 +70,7 @@ async fn other_authorities_are_trusted_with_the_same_key_and_renewal() {
 async fn a_damaged_file_is_left_out_and_replaced_by_the_next_certificate() {
     let console = Console::new();
     let (request, chain, ca) = console.issue(MONTH, Duration::ZERO);
-    console.own().keep(&request, chain, ca).await.expect("kept");
+    console.own().keep(&request, chain, ca, Instant::now()).await.expect("kept");
     let path = console.dir.path().join(FILE);
     let good = std::fs::read(&path).expect("there");
     for damaged in [&b""[..], b"{}", &good[..good.len() / 2], &[0xff; 100]] {
@@ -78,7 +78,7 @@ async fn a_damaged_file_is_left_out_and_replaced_by_the_next_certificate() {
         let own = console.own();
         assert_eq!(sha256(&own), None);
         let (request, chain, ca) = console.issue(MONTH, Duration::ZERO);
-        own.keep(&request, chain, ca).await.expect("kept");
+        own.keep(&request, chain, ca, Instant::now()).await.expect("kept");
         assert!(sha256(&console.own()).is_some());
     }
 }
@@ -89,7 +89,7 @@ async fn a_certificate_for_another_key_is_not_kept() {
     let own = console.own();
     let (_, chain, ca) = console.issue(MONTH, Duration::ZERO);
     let other = certs::request().expect("made");
-    assert!(matches!(own.keep(&other, chain, ca).await, Err(KeepError::Certificates(_))));
+    assert!(matches!(own.keep(&other, chain, ca, Instant::now()).await, Err(KeepError::Certificates(_))));
     assert_eq!(sha256(&own), None);
 }
 
@@ -121,10 +121,13 @@ async fn two_sessions_that_change_it_at_a_time_leave_one_whole_file() {
     let console = Console::new();
     let own = console.own();
     let (request, chain, ca) = console.issue(MONTH, Duration::ZERO);
-    own.keep(&request, chain, ca.clone()).await.expect("kept");
+    own.keep(&request, chain, ca.clone(), Instant::now()).await.expect("kept");
     for _ in 0..50 {
         let (request, chain, ca) = console.issue(MONTH, Duration::ZERO);
-        let (kept, trusted) = tokio::join!(own.keep(&request, chain, ca.clone()), own.trust(ca));
+        let (kept, trusted) = tokio::join!(
+            own.keep(&request, chain, ca.clone(), Instant::now()),
+            own.trust(ca, Instant::now())
+        );
         kept.expect("kept");
         trusted.expect("trusted");
         assert_eq!(sha256(&console.own()), sha256(&own));

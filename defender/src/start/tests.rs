@@ -49,7 +49,7 @@ impl Dirs {
         let custom = CustomDir::open(self.custom.path(), Duration::from_secs(1));
         let data = tempfile::tempdir().expect("directory");
         let sources = Sources {
-            own: &OwnCertificate::open(data.path(), || 0.0),
+            own: &OwnCertificate::open(data.path(), || 0.0, (OffsetDateTime::now_utc(), Instant::now())),
             custom: &custom,
             bundle_dir: self.bundle.path(),
             bundle: None,

@@ -14,7 +14,7 @@ async fn a_viewer_is_offered_nothing_that_changes_and_refused_when_trying_anyway
     let hostname = console.api().await.get("defenders").await[0]["hostname"].clone();
     let id = id_of(&console, hostname.as_str().expect("a name")).await;
     let page = browser.signed_in("eve", PASSWORD).await;
-    for path in ["/", "/defenders", &format!("/defenders/{id}"), "/certificates"] {
+    for path in ["/", "/defenders", &format!("/defenders/{id}"), "/certificates", "/authority"] {
         page.open(path).await;
         assert_eq!(page.eval("document.querySelectorAll('[data-call]').length").await, 0, "{path}");
     }

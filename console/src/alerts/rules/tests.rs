@@ -216,3 +216,18 @@ proptest! {
         prop_assert_eq!(expiries.iter().collect::<BTreeSet<_>>().len(), expiries.len(), "{:?}", expiries);
     }
 }
+
+#[test]
+fn who_waits_to_come_back_is_told_one_by_one_while_they_are_few_and_is_over_when_let_in() {
+    let waiting = |count: usize| {
+        let one = |number| Waiting { id: format!("id-{number}"), hostname: format!("host-{number}") };
+        Facts { waiting: (0..count).map(one).collect(), ..Facts::default() }
+    };
+    let mut life = Life::default();
+    assert_eq!(life.look(&waiting(2), 0.0), ["return/id-0", "return/id-1"]);
+    assert!(life.look(&waiting(2), 0.1).is_empty(), "told once");
+    assert_eq!(life.look(&waiting(9), 0.2), ["returns-many"]);
+    assert_eq!(life.open(), ["returns-many"]);
+    life.look(&waiting(0), 0.3);
+    assert!(life.open().is_empty());
+}

@@ -40,8 +40,14 @@ impl Happening {
             EventKind::AlertResolved(alert) => {
                 Self::plain("good", "info", None, &format!("Over: {}", alert.summary), String::new())
             }
+            EventKind::AuthorityProgress { defenders, trust, moved } => {
+                let subject = Some(("The next CA".to_owned(), "/authority".to_owned()));
+                let text =
+                    format!("is trusted by {trust} of {defenders} Defenders, {moved} have moved to it");
+                Self::plain("quiet", "rotate", subject, &text, String::new())
+            }
             EventKind::AuthorityRotated { stage } => {
-                let subject = Some(("The Console's own CA".to_owned(), String::new()));
+                let subject = Some(("The Console's own CA".to_owned(), "/authority".to_owned()));
                 Self::plain("quiet", "connected", subject, "took a step", format!("to the stage {stage}"))
             }
             EventKind::CertificatesRefused { channel, error, remedy } => refused(channel, error, remedy),
@@ -63,6 +69,15 @@ impl Happening {
                     Self::plain("warn", "refused", subject, "was refused", peer.detail.clone());
                 peer.remedy.clone_into(&mut happening.remedy);
                 happening
+            }
+            EventKind::ReturnApproved(defender) => {
+                let subject = subject(&defender.hostname, &defender.id.to_string());
+                Self::plain("good", "connected", subject, "may come back", String::new())
+            }
+            EventKind::ReturnWaiting(defender) => {
+                let subject = Some((defender.hostname.clone(), "/authority#returns".to_owned()));
+                let from = format!("from {}", defender.address);
+                Self::plain("warn", "warning", subject, "waits to come back", from)
             }
             EventKind::DefenderDecommissioned(defender) => {
                 let subject = Some((defender.hostname.clone(), String::new()));

@@ -54,6 +54,7 @@ pub(in crate::web) enum Entry {
     Access,
     Api,
     Audit,
+    Authority,
     Certificates,
     Defenders,
     Deploy,
@@ -80,10 +81,11 @@ impl Frame {
 }
 
 impl Entry {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Overview,
         Self::Defenders,
         Self::Certificates,
+        Self::Authority,
         Self::Deploy,
         Self::Access,
         Self::Audit,
@@ -97,6 +99,7 @@ impl Entry {
             Self::Access => "Access",
             Self::Api => "API",
             Self::Audit => "Audit",
+            Self::Authority => "Authority",
             Self::Certificates => "Certificates",
             Self::Defenders => "Defenders",
             Self::Deploy => "Deploy",
@@ -111,6 +114,7 @@ impl Entry {
             Self::Access => "/access",
             Self::Api => "/api",
             Self::Audit => "/audit",
+            Self::Authority => "/authority",
             Self::Certificates => "/certificates",
             Self::Defenders => "/defenders",
             Self::Deploy => "/deploy",
@@ -125,6 +129,7 @@ impl Entry {
             Self::Access => 'a',
             Self::Api => 'i',
             Self::Audit => 'u',
+            Self::Authority => 't',
             Self::Certificates => 'c',
             Self::Defenders => 'd',
             Self::Deploy => 'p',
@@ -139,6 +144,7 @@ impl Entry {
             Self::Access => "people",
             Self::Api => "braces",
             Self::Audit => "list",
+            Self::Authority => "key",
             Self::Certificates => "certificate",
             Self::Defenders => "shield",
             Self::Deploy => "download",

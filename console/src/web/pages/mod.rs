@@ -34,6 +34,7 @@ mod access;
 mod alerts;
 mod api;
 mod audit;
+mod authority;
 mod certificates;
 mod chart;
 mod defender;
@@ -64,6 +65,7 @@ pub(super) fn router() -> Router<AppState> {
         .route("/access", get(access::page))
         .route("/assets/{file}", get(assets::serve))
         .route("/audit", get(audit::page))
+        .route("/authority", get(authority::page))
         .route("/api", get(api::page))
         .route("/certificates", get(certificates::page))
         .route("/deploy", get(deploy::page))

@@ -7,14 +7,15 @@ use crate::store::alerts::AlertRows;
 /// Alerts that look at nothing by themselves.
 pub(super) async fn opened(
     store: &Store,
-    sources: (&Keeper, &Fleet, &Subscriber<ServerConfig>, &Subscriber<ServerConfig>, &ExtraNames),
+    sources: (&Keeper, &Fleet, &Subscriber<ServerConfig>, &Subscriber<ServerConfig>, &ExtraNames, &Enrolment),
 ) -> Alerts {
-    let (backups, fleet, https, defender, names) = sources;
+    let (backups, fleet, https, defender, names, enrolment) = sources;
     let sources = Sources {
         backups: backups.clone(),
         fleet: fleet.clone(),
         https: https.clone(),
         defender: defender.clone(),
+        enrolment: enrolment.clone(),
         names: names.clone(),
         started: now(),
     };

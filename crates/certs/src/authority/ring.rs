@@ -161,12 +161,22 @@ impl Ring {
         self.trusted().map(|ca| &ca.certificate).chain(&self.retired)
     }
 
-    /// No longer than the CA, as long as the CA itself is valid.
+    /// For a certificate that we verify ourselves. No longer than the CA, as long as that has some time left.
     pub(super) fn dates(&self, now: OffsetDateTime, life: Duration) -> Dates {
         let life = time::Duration::try_from(life).unwrap_or(time::Duration::MAX);
+        self.bounded(Dates::starting(now, life), now)
+    }
+
+    /// For a certificate that others verify, by clocks that may be wrong.
+    pub(super) fn server_dates(&self, now: OffsetDateTime, life: time::Duration) -> Dates {
+        self.bounded(Dates::for_wrong_clocks(now, life), now)
+    }
+
+    fn bounded(&self, dates: Dates, now: OffsetDateTime) -> Dates {
         let not_after = self.signer().certificate.facts().not_after;
-        let dates = Dates::starting(now, life);
-        if not_after > now { dates.until(not_after) } else { dates }
+        // Those of the last days would be shorter and shorter, and renewed more and more often. Whether they are good
+        // is no matter of the CA's dates: where we verify, those do not count.
+        if not_after - now > LAST_DAYS { dates.until(not_after) } else { dates }
     }
 
     /// What leads from the signer to every earlier authority, for Defenders that were away.
@@ -183,7 +193,7 @@ impl Ring {
 pub(super) fn begin(dir: &Path, ring: &Ring, now: OffsetDateTime, automatic: bool) -> Result<(), StoreError> {
     let path = dir.join(NEXT_CA);
     let issue = |cause| StoreError::Issue { file: path.clone(), cause };
-    let dates = (Dates::starting(now, CA_LIFE), Dates::starting(now, CROSS_LIFE));
+    let dates = (Dates::for_wrong_clocks(now, CA_LIFE), Dates::for_wrong_clocks(now, CROSS_LIFE));
     let (Generated { cert_pem, key_pem, .. }, cross) =
         generate::next_authority(&ring.present.issuer, dates.0, dates.1).map_err(issue)?;
     put(&dir.join(NEXT_KEY), key_pem.as_bytes())?;
@@ -201,8 +211,17 @@ pub(super) fn write_phase(dir: &Path, phase: Phase) -> Result<(), StoreError> {
     put(&dir.join(ROTATION), format!("{stage} {} {by}\n", phase.since.unix_timestamp()).as_bytes())
 }
 
-/// Gives the rotation up: the next CA is forgotten.
-pub(super) fn abandon(dir: &Path) -> Result<(), StoreError> {
+/// Gives the rotation up: the key of the next CA is forgotten. Its certificate is kept with those of the past, because
+/// a Defender that it signed for may be away, and comes back with that.
+pub(super) fn give_up(dir: &Path, ring: &Ring) -> Result<(), StoreError> {
+    if let Some((next, _)) = &ring.next {
+        push(&dir.join(RETIRED), &next.certificate, MOST_KNOWN)?;
+    }
+    abandon(dir)
+}
+
+/// Ends the rotation: without its file there is none.
+fn abandon(dir: &Path) -> Result<(), StoreError> {
     remove(&dir.join(ROTATION))?;
     disk::sync_folder(dir).map_err(|source| system("syncing", dir, source))
 }
@@ -221,8 +240,8 @@ fn finish(dir: &Path) -> Result<(), StoreError> {
     let old =
         parse(&read_part(&ca_path)?).map_err(|cause| StoreError::Ca { file: ca_path.clone(), cause })?;
     if let Some(old) = old.first().filter(|old| old.der() != next.certificate.der()) {
-        push(&dir.join(RETIRED), old)?;
-        push(&dir.join(CROSSES), &cross)?;
+        push(&dir.join(RETIRED), old, MOST_KNOWN)?;
+        push(&dir.join(CROSSES), &cross, MOST_KEPT)?;
     }
     put(&ca_path, next.pem().as_bytes())?;
     put(&dir.join(CA_KEY_FILE), &key)?;
@@ -275,12 +294,12 @@ fn read_phase(dir: &Path) -> Result<Option<Written>, StoreError> {
 }
 
 /// Puts a certificate before those of a file, once.
-fn push(path: &Path, new: &Certificate) -> Result<(), StoreError> {
+fn push(path: &Path, new: &Certificate, most: usize) -> Result<(), StoreError> {
     let list = read_list(path)?;
     if list.iter().any(|one| one.der() == new.der()) {
         return Ok(());
     }
-    let all = [new].into_iter().chain(&list).take(MOST_KEPT).map(|one| one.der().as_ref());
+    let all = [new].into_iter().chain(&list).take(most).map(|one| one.der().as_ref());
     put(path, pem::encode_certificates(all).as_bytes())
 }
 
@@ -317,8 +336,14 @@ const RETIRED: &str = "retired.pem";
 const RETIRE: &str = "retire\n";
 const AUTOMATIC: &str = "automatic";
 
+/// Before the end of a CA that is not rotated in time.
+const LAST_DAYS: time::Duration = time::Duration::days(30);
+
 /// Longer than anybody stays away.
 const CROSS_LIFE: time::Duration = time::Duration::days(20 * 365);
 
-/// Rotations that a Defender may have slept through.
+/// Rotations that a Defender may have slept through: what vouches for them is sent with each handshake.
 const MOST_KEPT: usize = 8;
+
+/// Certificates of earlier CAs, also of those that were given up: they are sent to nobody.
+const MOST_KNOWN: usize = 64;

@@ -79,7 +79,7 @@ impl Authority {
             Some(phase @ Phase { stage: Stage::Sign, .. }) => {
                 Ok(ring::write_phase(&self.dir, Phase { stage: Stage::Trust, since: now, ..phase })?)
             }
-            Some(_) => Ok(ring::abandon(&self.dir)?),
+            Some(_) => Ok(ring::give_up(&self.dir, ring)?),
             None => Err(StepError::NotNow("no rotation is under way")),
         })
     }

@@ -110,7 +110,7 @@ fn other_names_or_a_short_rest_of_life_make_a_new_leaf_from_the_same_ca() {
     assert_eq!(sha256(&other, now() + time::Duration::days(260)), second, "more than a third is left");
     let third = sha256(&other, now() + time::Duration::days(270));
     assert_ne!(third, second);
-    let near_the_end = authority.not_after() - time::Duration::days(9);
+    let near_the_end = authority.not_after() - time::Duration::days(31);
     let material = authority.server_material(Channel::ConsoleHttps, &other, near_the_end).expect("a leaf");
     assert_eq!(material.leaf().not_after, authority.not_after(), "no longer than the CA");
 }
