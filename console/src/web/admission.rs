@@ -62,10 +62,20 @@ fn judge(request: &Request) -> Result<(), ApiError> {
     if is_from_http1 && request.headers().get_all(header::HOST).iter().count() != 1 {
         return Err(ApiError::BadRequest("an HTTP/1.1 request has one Host header".to_owned()));
     }
+    if head_length(request) > MOST_HEAD_BYTES {
+        return Err(ApiError::HeadTooLarge);
+    }
     if content_length(request.headers()).is_some_and(|length| length > MOST_BODY_BYTES) {
         return Err(ApiError::TooLarge);
     }
     Ok(())
+}
+
+/// As HTTP/1 writes it. While hyper reads a head, it takes more than what it is told at most.
+fn head_length(request: &Request) -> usize {
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    fields.sum::<usize>() + target
 }
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {
@@ -148,6 +158,9 @@ impl HttpBody for Held {
         self.answer.size_hint()
     }
 }
+
+/// Of the target and all fields.
+const MOST_HEAD_BYTES: usize = 64 * 1024;
 
 /// How much is read for nothing, how long, and how long a client may pause: one that heard its answer stops.
 const MOST_DROPPED_BYTES: usize = 8 * 1024 * 1024;

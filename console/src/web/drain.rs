@@ -12,7 +12,7 @@ use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response, Version};
 use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
-use hyper::rt::{Executor, Read, Write};
+use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,6 +24,7 @@ use tower::ServiceExt as _;
 use super::crowd::Crowd;
 use super::error::ApiError;
 use super::listener::Peer;
+use super::pace::{Streams, paced};
 use super::patient::Patient;
 use crate::config::TrustedProxies;
 
@@ -76,19 +77,6 @@ where
     }
 }
 
-/// Runs the streams of HTTP/2 connections as tasks with a name and an owner.
-#[derive(Clone)]
-struct Streams(Tasks);
-
-impl<F> Executor<F> for Streams
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn("http2 stream", future);
-    }
-}
-
 impl Connection {
     /// Serves HTTP/1.
     pub(super) async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
@@ -99,7 +87,7 @@ impl Connection {
 
     /// Serves HTTP/2.
     pub(super) async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let mut builder = http2::Builder::new(Streams(self.tasks.clone()));
+        let mut builder = http2::Builder::new(Streams::new(self.tasks.clone()));
         builder
             .timer(TokioTimer::new())
             .keep_alive_interval(SILENCE)
@@ -138,7 +126,7 @@ impl Connection {
                 if ending.is_cancelled() && !has_streams {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok(answer)
+                Ok(paced(answer))
             }
         })
     }

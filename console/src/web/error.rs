@@ -31,6 +31,8 @@ pub(super) enum ApiError {
     Defender(CommandError, String),
     /// Known, but may not.
     Forbidden(&'static str),
+    /// Target and headers are over 64 KiB.
+    HeadTooLarge,
     /// Something of ours failed; the text is for the log only.
     Internal(String),
     /// This path has other methods.
@@ -87,6 +89,12 @@ impl ApiError {
                 (status, code, title, detail)
             }
             Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail),
+            Self::HeadTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head-too-large",
+                "Headers too large",
+                "URL and headers have at most 64 KiB together",
+            ),
             Self::Internal(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",

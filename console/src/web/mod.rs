@@ -7,6 +7,7 @@
 //! crowd.rs          how many connections one address may have
 //! forwarded.rs      what trusted proxies tell of their clients
 //! patient.rs        a client that does not read its answer
+//! pace.rs           the same for one stream of HTTP/2
 //! auth.rs           who may call what
 //! cookie.rs         the session cookie
 //! origin.rs         which page made a request
@@ -86,6 +87,7 @@ mod log;
 mod metrics;
 mod openapi;
 mod origin;
+mod pace;
 mod pages;
 mod patient;
 mod refused;
