@@ -130,7 +130,7 @@ function tellState(state, text) {
   $("[data-text]", box).textContent = text;
 }
 
-const EVENTS = ["defender.connected", "defender.disconnected", "defender.decommissioned", "defender.refused", "certificates.rotated",
+const EVENTS = ["defender.connected", "defender.disconnected", "defender.decommissioned", "defender.refused", "defender.cloned", "certificates.rotated",
   "certificates.refused", "alert.raised", "alert.resolved", "authority.progress", "authority.rotated",
   "return.approved", "return.waiting", "resync"];
 

@@ -107,7 +107,7 @@ impl Candidate {
             Kind::Own => self.material.ca_sha256s(),
             Kind::Bundle | Kind::Custom | Kind::Registration => Vec::new(),
         };
-        Hello { defender: identity.clone(), boot, certificate, authorities }
+        Hello { defender: identity.clone(), boot, certificate, authorities, time: None }
     }
 }
 

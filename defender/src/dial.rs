@@ -5,6 +5,7 @@
 //! after, in `session.rs`; when to try, in `link.rs`.
 
 mod alert;
+mod dates;
 mod error;
 mod step;
 mod tunnel;
@@ -22,6 +23,7 @@ use protocol::{
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
+use time::OffsetDateTime;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -36,6 +38,7 @@ pub use step::{About, Step};
 pub use tunnel::TunnelError;
 pub(crate) use tunnel::reach;
 
+use crate::clock;
 use crate::config::ConsoleAddress;
 use crate::frame::{self, Socket};
 use crate::proxy::Proxy;
@@ -58,6 +61,8 @@ pub struct Dialed {
     pub(crate) socket: Socket,
     /// What the Console said.
     pub(crate) welcome: Welcome,
+    /// How far its clock is ahead of ours, in seconds.
+    pub(crate) ahead_seconds: Option<i64>,
 }
 
 /// Makes one attempt.
@@ -67,8 +72,9 @@ pub struct Dialed {
 pub async fn dial(target: &Target, tls: Arc<ClientConfig>, hello: Hello) -> Result<Dialed, DialError> {
     let tcp = reach(target).await?;
     let tls = secure(tcp, target, tls).await?;
-    let socket = upgrade(&target.address, tls).await?;
-    greet(socket, hello).await
+    let (socket, ahead_seconds) = upgrade(&target.address, tls).await?;
+    let (socket, welcome) = greet(socket, hello).await?;
+    Ok(Dialed { socket, welcome, ahead_seconds })
 }
 
 /// The first address of a host that answers.
@@ -114,13 +120,18 @@ pub(crate) async fn secure(
     within(Step::Tls, connecting).await?.map_err(|error| DialError::from_tls(error, target))
 }
 
-async fn upgrade(address: &ConsoleAddress, tls: TlsStream<TcpStream>) -> Result<Socket, DialError> {
+/// The WebSocket, and how far the Console's clock is ahead.
+async fn upgrade(
+    address: &ConsoleAddress,
+    tls: TlsStream<TcpStream>,
+) -> Result<(Socket, Option<i64>), DialError> {
     let url = format!("wss://{}{PATH}", address.authority());
     let mut request = url.into_client_request().map_err(DialError::from_upgrade)?;
     request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
     let upgrading = tokio_tungstenite::client_async_with_config(request, tls, Some(websocket_config()));
-    let (socket, _) = within(Step::Upgrade, upgrading).await?.map_err(DialError::from_upgrade)?;
-    Ok(socket)
+    let (socket, answer) = within(Step::Upgrade, upgrading).await?.map_err(DialError::from_upgrade)?;
+    let date = answer.headers().get("date").and_then(|date| date.to_str().ok());
+    Ok((socket, date.and_then(|date| clock::ahead_seconds(date, OffsetDateTime::now_utc()))))
 }
 
 /// An idle session is to cost little: small buffers. The write buffer holds one message of any size.
@@ -133,7 +144,8 @@ fn websocket_config() -> WebSocketConfig {
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
 }
 
-async fn greet(mut socket: Socket, hello: Hello) -> Result<Dialed, DialError> {
+async fn greet(mut socket: Socket, hello: Hello) -> Result<(Socket, Welcome), DialError> {
+    let hello = Hello { time: Some(OffsetDateTime::now_utc()), ..hello };
     let frame =
         frame::write(&ToConsole::Hello(hello)).map_err(|error| DialError::Answer(Answer::Encode(error)))?;
     let greeting = async {
@@ -141,7 +153,7 @@ async fn greet(mut socket: Socket, hello: Hello) -> Result<Dialed, DialError> {
         welcome(&mut socket).await
     };
     match within(Step::Welcome, greeting).await? {
-        Ok(welcome) => Ok(Dialed { socket, welcome: with_sound_heartbeat(welcome) }),
+        Ok(welcome) => Ok((socket, with_sound_heartbeat(welcome))),
         Err(error) => {
             if let Some(close) = error.close() {
                 hang_up(&mut socket, close).await;

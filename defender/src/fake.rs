@@ -227,7 +227,7 @@ pub(crate) fn hello() -> Hello {
     let sha256 = "00".repeat(32);
     let not_after = OffsetDateTime::now_utc();
     let certificate = CertificateSummary { source: CertificateSource::SelfSigned, not_after, sha256 };
-    Hello { defender: identity(), boot: Uuid::new_v4(), certificate, authorities: Vec::new() }
+    Hello { defender: identity(), boot: Uuid::new_v4(), certificate, authorities: Vec::new(), time: None }
 }
 
 pub(crate) fn identity() -> DefenderIdentity {
@@ -261,5 +261,6 @@ fn message(frame: &Message) -> ToConsole {
 fn name_subprotocol(_: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
     let name = SUBPROTOCOL.parse().expect("a header value");
     response.headers_mut().insert("Sec-WebSocket-Protocol", name);
+    response.headers_mut().insert("Date", "Sun, 22 Nov 2020 12:00:00 GMT".parse().expect("a header value"));
     Ok(response)
 }

@@ -18,16 +18,19 @@
 //! identity.rs, status.rs    files of the data directory: who we are; how we stand
 //! again.rs                  the program once more, in the same process
 //! atomic.rs                 files written whole or not at all
+//! ask.rs, clock.rs          one question to the Console in plain HTTP; how far the clocks are apart
 //! doctor/                   what is wrong between this host and its Console
 //! cmd/                      `certs check`, `export`, `status`
 //! ```
 
 pub mod again;
 pub mod app;
+mod ask;
 mod atomic;
 pub mod bundle;
 pub mod candidates;
 pub mod cli;
+mod clock;
 pub mod cmd;
 pub mod commands;
 pub mod config;

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::candidates::{Candidate, Kind};
+use crate::clock::Clock;
 use crate::commands::Commands;
 use crate::dial::{DialError, Target};
 use crate::enrol::Basis;
@@ -114,6 +115,8 @@ struct State {
     asked_early: bool,
     /// Whether the operator was told that the Console has decommissioned this Defender.
     told_decommissioned: bool,
+    /// Compares this host's clock with the Console's.
+    clock: Clock,
     /// Cause and remedy of a refusal for good, of one of the candidates since the best was last offered.
     revoked: Option<(String, String)>,
 }
@@ -133,6 +136,7 @@ impl State {
             restarts: 0,
             asked_early: false,
             told_decommissioned: false,
+            clock: Clock::default(),
             revoked: None,
         }
     }
@@ -223,6 +227,7 @@ impl State {
         let Reached { dialed, candidate: Candidate { kind, material, .. } } = reached;
         let address = self.link.target.address.configured();
         tracing::info!(address, "Connected to Console");
+        self.clock.compare(dialed.ahead_seconds);
         let heartbeat = dialed.welcome.heartbeat_seconds;
         self.link.board.connected(heartbeat, OffsetDateTime::now_utc());
         self.link.outbox.resume(dialed.welcome.last_seq).await;

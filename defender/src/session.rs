@@ -56,7 +56,7 @@ impl Session {
         commands: Commands,
         reconnects: mpsc::Sender<Reconnect>,
     ) -> Self {
-        let Dialed { socket, welcome } = dialed;
+        let Dialed { socket, welcome, .. } = dialed;
         Self {
             socket,
             heartbeat: Duration::from_secs(welcome.heartbeat_seconds),

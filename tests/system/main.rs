@@ -55,6 +55,7 @@ mod meet_names;
 mod monitoring;
 mod proxy;
 mod reconnect;
+mod refusals;
 mod revocation;
 mod rotation;
 mod sessions;

@@ -14,6 +14,7 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use super::registry::Record;
+use super::row::Twin;
 use crate::alerts::Alert;
 use crate::store::history::CertificateChange;
 
@@ -71,6 +72,16 @@ pub enum EventKind {
         not_after: String,
         /// SHA-256 of the leaf, hexadecimal.
         sha256: String,
+    },
+    /// Two hosts come with the identity of one Defender; the one that was first stays.
+    DefenderCloned {
+        /// The one that stays.
+        #[serde(flatten)]
+        defender: DefenderFacts,
+        /// Name of the other host.
+        other_hostname: String,
+        /// Where that one comes from.
+        other_address: String,
     },
     /// A Defender connected that was not connected before.
     DefenderConnected(DefenderFacts),
@@ -144,6 +155,7 @@ impl FleetEvent {
             EventKind::AuthorityRotated { .. } => "authority.rotated",
             EventKind::CertificatesRefused { .. } => "certificates.refused",
             EventKind::CertificatesRotated { .. } => "certificates.rotated",
+            EventKind::DefenderCloned { .. } => "defender.cloned",
             EventKind::DefenderConnected(_) => "defender.connected",
             EventKind::DefenderDecommissioned(_) => "defender.decommissioned",
             EventKind::DefenderDisconnected { .. } => "defender.disconnected",
@@ -163,6 +175,14 @@ impl EventKind {
     #[must_use]
     pub fn return_waiting(hello: &Hello, address: IpAddr) -> Self {
         Self::ReturnWaiting(DefenderFacts::said(hello, address))
+    }
+
+    pub(super) fn cloned(record: &Record, twin: &Twin) -> Self {
+        Self::DefenderCloned {
+            defender: record.into(),
+            other_hostname: twin.hostname.clone(),
+            other_address: twin.address.clone(),
+        }
     }
 
     /// What the history of certificates keeps of it.

@@ -34,7 +34,7 @@ pub use handle::{Order, SessionHandle};
 pub use index::{Facet, Facets};
 pub use query::{Found, Order as ListOrder, Query, Sort};
 pub use registry::{Arrival, Record};
-pub use row::{Row, source_name};
+pub use row::{Row, Twin, source_name};
 pub use view::DefenderView;
 
 use std::net::IpAddr;
@@ -141,6 +141,10 @@ impl Fleet {
         if arrival.superseded.is_none() {
             state.events.publish(now, EventKind::connected(hello, address));
         }
+        if let Some(twin) = &arrival.cloned {
+            state.events.publish(now, EventKind::cloned(&arrival.row.record, twin));
+        }
+        arrival.row.note_clock(hello.time.map(|time| (time - now).whole_seconds()));
         drop(state);
         self.inner.moved.notify_one();
         let id = hello.defender.id;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::handle::SessionHandle;
 use super::index::News;
-use super::row::{Presence, Row};
+use super::row::{Presence, Row, Twin};
 
 /// What is known of one Defender, as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Arrival {
     pub row: Arc<Row>,
     /// The connection that ended with it.
     pub ended: Option<Line>,
+    /// The other process with its identity, when it was noticed just now.
+    pub cloned: Option<Twin>,
     /// Whether that says more than what was known before, but for the time.
     pub is_news: bool,
 }
@@ -79,6 +81,10 @@ pub(super) struct Entry {
     pub(super) session: Option<Arc<SessionHandle>>,
     /// Of the session.
     line: Option<Line>,
+    /// The process that the newest session belongs to.
+    boot: Option<Uuid>,
+    /// The process that it took the place of while that one was connected.
+    before: Option<Uuid>,
     /// The highest report number on disk when its last session ended.
     last_seq: u64,
     decommissioned_at: Option<OffsetDateTime>,
@@ -98,12 +104,17 @@ impl Registry {
     ) -> Result<Arrival, Close> {
         let id = hello.defender.id;
         let number = self.sessions_so_far + 1;
+        let mut cloned = None;
         let (entry, is_news) = match self.entries.entry(id) {
             hash_map::Entry::Occupied(known) if known.get().decommissioned_at.is_some() => {
                 return Err(Close::Decommissioned);
             }
+            hash_map::Entry::Occupied(known) if known.get().keeps_out(hello, address, now) => {
+                return Err(Close::Replaced);
+            }
             hash_map::Entry::Occupied(known) => {
                 let entry = known.into_mut();
+                cloned = entry.alternate(hello.boot, now);
                 let is_news = entry.learn(hello, address, now);
                 (entry, is_news)
             }
@@ -121,13 +132,14 @@ impl Registry {
         presence.set_connected(true);
         let session = Arc::new(SessionHandle::with(presence, id, number, entry.last_seq));
         entry.session = Some(Arc::clone(&session));
+        entry.boot = Some(hello.boot);
         let ended = entry.line.replace(Line { since: now, address });
         let row = Arc::clone(&entry.row);
         self.connected += usize::from(superseded.is_none());
         if is_news {
             self.note(Arc::clone(&row));
         }
-        Ok(Arrival { session, superseded, row, ended, is_news })
+        Ok(Arrival { session, superseded, row, ended, cloned, is_news })
     }
 
     /// The Defender that is gone now; `None` when another session has taken over.
@@ -224,9 +236,45 @@ impl Entry {
             row: Arc::new(Row::new(record, presence)),
             session: None,
             line: None,
+            boot: None,
+            before: None,
             last_seq,
             decommissioned_at,
         }
+    }
+
+    /// Two processes with one identity drive each other out again and again, so once that was noticed, whoever is
+    /// connected stays and any other one is kept out; for as long as others come.
+    fn keeps_out(&self, hello: &Hello, address: IpAddr, now: OffsetDateTime) -> bool {
+        let presence = self.row.presence();
+        let Some(twin) = presence.twin(now) else { return false };
+        let is_other = self.session.is_some() && self.boot != Some(hello.boot);
+        if is_other {
+            let hostname = hello.defender.hostname.clone();
+            let address = address.to_canonical().to_string();
+            presence.set_twin(Twin { hostname, address, last_seen: now, ..twin });
+        }
+        is_other
+    }
+
+    /// Notes which process connects. One that comes back after another took its place while both were running is
+    /// proof of two: the one that is connected until now is the copy.
+    fn alternate(&mut self, boot: Uuid, now: OffsetDateTime) -> Option<Twin> {
+        let is_other = self.session.is_some() && self.boot.is_some_and(|known| known != boot);
+        if !is_other {
+            return None;
+        }
+        let is_back = self.before == Some(boot);
+        self.before = self.boot;
+        let line = self.line.filter(|_| is_back)?;
+        let twin = Twin {
+            hostname: self.row.record.defender.hostname.clone(),
+            address: line.address.to_canonical().to_string(),
+            first_seen: now,
+            last_seen: now,
+        };
+        self.row.presence().set_twin(twin.clone());
+        Some(twin)
     }
 
     /// Whether the Defender says of itself what it did not say before.

@@ -1,11 +1,13 @@
 //! One Defender as lists see it: what its last `hello` said, which never changes, beside whether it is here, which
 //! changes without anybody taking a lock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use protocol::message::CertificateSource;
-use time::OffsetDateTime;
+use serde::Serialize;
+use time::{Duration, OffsetDateTime};
+use utoipa::ToSchema;
 
 use super::registry::Record;
 
@@ -27,11 +29,35 @@ pub(super) struct Presence {
     is_connected: AtomicBool,
     /// Seconds since 1970.
     heard: AtomicI64,
+    /// How far the clock of its host is ahead of ours, in seconds; `UNKNOWN`: it has not said.
+    clock_ahead: AtomicI64,
+    /// Another process with the same identity.
+    twin: Mutex<Option<Box<Twin>>>,
+}
+
+/// Another process with the identity of a Defender: its host is a copy of the other's, mostly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Twin {
+    /// Name of its host.
+    pub hostname: String,
+    /// Where it comes from.
+    pub address: String,
+    /// When it was noticed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub first_seen: OffsetDateTime,
+    /// When it came last.
+    #[serde(with = "time::serde::rfc3339")]
+    pub last_seen: OffsetDateTime,
 }
 
 impl Presence {
     pub(super) fn new(heard: OffsetDateTime) -> Self {
-        Self { is_connected: AtomicBool::new(false), heard: AtomicI64::new(heard.unix_timestamp()) }
+        Self {
+            is_connected: AtomicBool::new(false),
+            heard: AtomicI64::new(heard.unix_timestamp()),
+            clock_ahead: AtomicI64::new(UNKNOWN),
+            twin: Mutex::default(),
+        }
     }
 
     pub(super) fn hear(&self, now: OffsetDateTime) {
@@ -41,6 +67,16 @@ impl Presence {
     pub(super) fn heard(&self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp(self.heard.load(Ordering::Relaxed))
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+
+    /// The other process with this identity, if one has come of late.
+    pub(super) fn twin(&self, now: OffsetDateTime) -> Option<Twin> {
+        let twin = self.twin.lock().unwrap_or_else(PoisonError::into_inner);
+        twin.as_deref().filter(|twin| now - twin.last_seen < TWIN_FOR).cloned()
+    }
+
+    pub(super) fn set_twin(&self, twin: Twin) {
+        *self.twin.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(twin));
     }
 
     pub(super) fn set_connected(&self, is_connected: bool) {
@@ -58,6 +94,23 @@ impl Row {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.presence.is_connected.load(Ordering::Acquire)
+    }
+
+    /// How far the clock of its host was ahead of ours when it connected, in seconds.
+    #[must_use]
+    pub fn clock_ahead_seconds(&self) -> Option<i64> {
+        Some(self.presence.clock_ahead.load(Ordering::Relaxed)).filter(|ahead| *ahead != UNKNOWN)
+    }
+
+    /// Notes how far the clock of its host is ahead.
+    pub(super) fn note_clock(&self, ahead_seconds: Option<i64>) {
+        self.presence.clock_ahead.store(ahead_seconds.unwrap_or(UNKNOWN), Ordering::Relaxed);
+    }
+
+    /// Another process with its identity that has come within the last minutes.
+    #[must_use]
+    pub fn twin(&self) -> Option<Twin> {
+        self.presence.twin(OffsetDateTime::now_utc())
     }
 
     /// When it was last heard, to the second.
@@ -120,6 +173,12 @@ fn words(record: &Record) -> Box<str> {
     words.push_str(&identity.arch.to_lowercase());
     words.into()
 }
+
+/// No clock is so far ahead.
+const UNKNOWN: i64 = i64::MIN;
+
+/// How long a copy counts that does not come again; a Defender asks every minute.
+const TWIN_FOR: Duration = Duration::minutes(10);
 
 /// Shorter texts are found in so many fingerprints that they would find nothing.
 const FINGERPRINT_PART: usize = 8;

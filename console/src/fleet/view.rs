@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 use uuid::Uuid;
 
-use super::row::Row;
+use super::row::{Row, Twin};
 
 /// One Defender.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -34,6 +34,10 @@ pub struct DefenderView {
     /// The certificate that it uses.
     #[schema(schema_with = certificate)]
     pub certificate: CertificateSummary,
+    /// How far the clock of its host was ahead of the Console's when it connected, in seconds; negative: behind.
+    pub clock_ahead_seconds: Option<i64>,
+    /// Another host that comes with the same identity, and is refused.
+    pub cloned: Option<Twin>,
 }
 
 /// [`CertificateSummary`], which belongs to the protocol.
@@ -63,6 +67,8 @@ impl From<&Row> for DefenderView {
             kernel: defender.kernel.clone(),
             arch: defender.arch.clone(),
             certificate: row.record.certificate.clone(),
+            clock_ahead_seconds: row.clock_ahead_seconds(),
+            cloned: row.twin(),
         }
     }
 }

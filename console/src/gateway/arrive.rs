@@ -217,7 +217,11 @@ pub fn verdict(
         }
         return Err(Verdict { close: refused.close(), cause: refused.to_string() });
     }
-    let arrival = fleet.arrive(hello, address, now)?;
+    let arrival = fleet.arrive(hello, address, now).map_err(|close| match close {
+        Close::Replaced => Verdict { close, cause: CLONED.to_owned() },
+        other => other.into(),
+    })?;
+    tell(&arrival, hello, address);
     if source == Source::Custom {
         fleet.see_certificate(hello.defender.id, &credential.sha256, credential.not_after);
     }
@@ -332,6 +336,41 @@ fn is_sound(hello: &Hello) -> bool {
         && digest.len() == 64
         && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
+
+/// What is odd about a Defender that is taken in.
+fn tell(arrival: &Arrival, hello: &Hello, address: IpAddr) {
+    let (defender, hostname) = (hello.defender.id.to_string(), hello.defender.hostname.as_str());
+    if let Some(twin) = &arrival.cloned {
+        tracing::warn!(
+            defender,
+            hostname,
+            peer = address.to_canonical().to_string(),
+            other_hostname = twin.hostname,
+            other_peer = twin.address,
+            remedy = Cause::Cloned.remedy(),
+            "Two hosts use the identity of one Defender: the first one stays, the other one is refused"
+        );
+    }
+    let ahead = arrival.row.clock_ahead_seconds().filter(|ahead| ahead.abs() > TOLERATED_SECONDS);
+    if let Some(ahead) = ahead {
+        let distance = lifecycle::duration::words(std::time::Duration::from_secs(ahead.unsigned_abs()));
+        let direction = if ahead > 0 { "ahead of" } else { "behind" };
+        tracing::warn!(
+            defender,
+            hostname,
+            ahead_seconds = ahead,
+            remedy = "set the clocks of both hosts, and keep them by NTP",
+            "A Defender's clock is {distance} {direction} the Console's"
+        );
+    }
+}
+
+/// Why the copy of a host is refused; fits a close frame.
+const CLONED: &str =
+    "another host with this identity is connected: give each host a data directory of its own";
+
+/// `hello` may come late, and nobody minds seconds.
+const TOLERATED_SECONDS: i64 = 60;
 
 /// Longest host name, version, … in bytes; DNS names end at 253.
 const MAX_TEXT_BYTES: usize = 256;

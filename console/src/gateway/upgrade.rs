@@ -102,6 +102,10 @@ fn judge(request: &Request) -> Result<Response, Refusal> {
         return Err(refusal(400, "this listener speaks the subprotocol defender.v1 only"));
     }
     response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    // A Defender compares its clock with this one.
+    if let Ok(date) = HeaderValue::from_str(&http_date(OffsetDateTime::now_utc())) {
+        response.headers_mut().insert(header::DATE, date);
+    }
     Ok(response)
 }
 
@@ -145,7 +149,7 @@ impl Refusal {
     }
 }
 
-/// As RFC 9110 section 5.6.7 writes it. `defender doctor` compares its clock with this one.
+/// As RFC 9110 section 5.6.7 writes it.
 fn http_date(now: OffsetDateTime) -> String {
     const SHAPE: &[BorrowedFormatItem<'_>] = format_description!(
         "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"

@@ -152,6 +152,7 @@ impl Api {
                 sha256: "0".repeat(64),
             },
             authorities: Vec::new(),
+            time: None,
         };
         let address = "192.0.2.7".parse().expect("an address");
         std::mem::forget(self.state.fleet.arrive(&hello, address, now()).expect("welcome"));

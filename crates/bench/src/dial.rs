@@ -107,6 +107,7 @@ impl Dialer {
             boot,
             certificate: self.certificate.clone(),
             authorities: Vec::new(),
+            time: None,
         }
     }
 }

@@ -56,6 +56,9 @@ pub struct Hello {
     /// SHA-256 of each CA that it trusts, hexadecimal, where the Console may tell it of others; empty: it may not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authorities: Vec<String>,
+    /// What time it is on its host.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub time: Option<OffsetDateTime>,
 }
 
 /// A Defender and the host that it runs on.

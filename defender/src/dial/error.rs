@@ -52,8 +52,13 @@ pub enum DialError {
     #[error("the Console closed the connection without saying why")]
     Ended,
     /// The Console refuses our certificate.
-    #[error("the Console refuses this Defender's certificate: {}", alert::words(*.0))]
-    OwnCertificate(AlertDescription),
+    #[error("the Console refuses this Defender's certificate: {}{dates}", alert::words(*alert))]
+    OwnCertificate {
+        /// What it says.
+        alert: AlertDescription,
+        /// What there is to say of our dates; empty where they do not matter.
+        dates: String,
+    },
     /// The proxy makes no tunnel.
     #[error("the proxy {proxy} is of no use")]
     Proxy {
@@ -130,12 +135,16 @@ impl DialError {
                 "have an administrator approve it in the Console"
             }
             Self::Closed { close: Close::RegistrationRefused, .. } => "install a new bundle of this Console",
+            Self::Closed { close: Close::Replaced, .. } => {
+                "give each host an identity of its own: on the copy, stop the Defender, delete its data directory, and \
+                 start it"
+            }
             Self::Closed { close: Close::TooOld, .. } => "install the Defender version of the Console",
             Self::Closed { .. } => "see the Console's log",
             Self::Connect { .. } => {
                 "check that the Console runs, and that address, port and firewalls let this host reach it"
             }
-            Self::OwnCertificate(alert) => return alert::remedy(*alert),
+            Self::OwnCertificate { alert, .. } => return alert::remedy(*alert),
             Self::Proxy { cause, .. } => cause.remedy(),
             Self::Resolve { .. } => {
                 "check the host name in --console-address (WS_ADDRESS) and this host's DNS"
@@ -162,13 +171,13 @@ impl DialError {
 
     /// Whether the Console, which has proved to be the one, refuses our certificate for good.
     pub(crate) fn is_revoked(&self) -> bool {
-        matches!(self, Self::OwnCertificate(AlertDescription::CertificateRevoked))
+        matches!(self, Self::OwnCertificate { alert: AlertDescription::CertificateRevoked, .. })
     }
 
     /// Whether other certificates might be taken.
     pub(crate) fn is_about_certificates(&self) -> bool {
         let close = match self {
-            Self::ConsoleCertificate { .. } | Self::OwnCertificate(_) => return true,
+            Self::ConsoleCertificate { .. } | Self::OwnCertificate { .. } => return true,
             Self::Closed { close, .. } => close,
             _ => return false,
         };
@@ -208,7 +217,7 @@ impl DialError {
             tungstenite::Error::Http(response) => Self::Upgrade { status: response.status().as_u16() },
             tungstenite::Error::Io(error) => match rustls_error(&error) {
                 Some(rustls::Error::AlertReceived(alert)) if alert::is_about_certificates(*alert) => {
-                    Self::OwnCertificate(*alert)
+                    Self::OwnCertificate { alert: *alert, dates: String::new() }
                 }
                 _ if error.kind() == io::ErrorKind::UnexpectedEof => Self::Ended,
                 _ => Self::Stream(in_plain_words(error)),

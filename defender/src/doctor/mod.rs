@@ -3,11 +3,9 @@
 //!
 //! ```text
 //! mod.rs      the findings, and the order of the steps
-//! ask.rs      one question to the Console in plain HTTP: its clock, its version, whether it takes our certificate
 //! offers.rs   what the Defender would connect with, and what comes of each
 //! ```
 
-mod ask;
 mod offers;
 
 use std::fmt;
@@ -21,11 +19,12 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::net::TcpStream;
 
+use crate::ask::{Answer, unverified};
 use crate::candidates::Kind;
+use crate::clock;
 use crate::config::Config;
 use crate::dial::{About, DialError, Step, reach};
 use crate::status;
-use ask::Answer;
 use offers::{Offer, Talk};
 
 /// What one step has found.
@@ -218,10 +217,10 @@ impl Findings {
     fn answered(&mut self, answer: &Answer) {
         match answer.ahead_seconds {
             None => self.skip(&["clock"], "the Console did not say what time it is"),
-            Some(ahead) if ahead.abs() <= MOST_SKEW_SECONDS => {
+            Some(ahead) if clock::is_tolerable(ahead) => {
                 self.ok("clock", format!("it differs from the Console's by {} s", ahead.abs()));
             }
-            Some(ahead) => self.fail("clock", skew(ahead), SET_CLOCK),
+            Some(ahead) => self.fail("clock", clock::words(ahead), clock::SET_CLOCK),
         }
         if answer.status != UPGRADE_REQUIRED {
             let seen = format!("what answers is no Defender listener: HTTP status {}", answer.status);
@@ -278,13 +277,13 @@ impl Findings {
 
     /// Either the certificate is out of date, or a clock is wrong.
     async fn out_of_date(&mut self, config: &Config, material: &Material, seen: String, remedy: String) {
-        match ask::unverified(config, material).await.and_then(|answer| answer.ahead_seconds) {
+        match unverified(&config.target(), material).await.and_then(|answer| answer.ahead_seconds) {
             None => self.fail("clock", format!("{seen}; the Console's clock could not be read"), remedy),
-            Some(ahead) if ahead.abs() <= MOST_SKEW_SECONDS => {
+            Some(ahead) if clock::is_tolerable(ahead) => {
                 let clocks = format!("the clocks differ by {} s only", ahead.abs());
                 self.fail("clock", format!("{seen}; {clocks}"), remedy);
             }
-            Some(ahead) => self.fail("clock", format!("{seen}; {}", skew(ahead)), SET_CLOCK),
+            Some(ahead) => self.fail("clock", format!("{seen}; {}", clock::words(ahead)), clock::SET_CLOCK),
         }
     }
 
@@ -300,19 +299,10 @@ impl Findings {
     }
 }
 
-fn skew(ahead: i64) -> String {
-    let direction = if ahead > 0 { "behind" } else { "ahead of" };
-    format!("this host's clock is {} s {direction} the Console's", ahead.abs())
-}
-
 const OWN_EXPIRED: &str = "set the clock if it is wrong; else start the Defender: the Console gives it a new certificate, or has an administrator approve its return first";
-const SET_CLOCK: &str = "set the clock of the host that is wrong, and keep it by NTP";
 
 const BEYOND_THE_WAY: [&str; 7] = ["tls", "trust", "chain", "name", "clock", "access", "version"];
 const BEYOND_TLS: [&str; 6] = ["trust", "chain", "name", "clock", "access", "version"];
-
-/// More than that is no delay of the answer.
-const MOST_SKEW_SECONDS: i64 = 60;
 
 /// What a Console answers on its Defender listener to a request that is no upgrade.
 const UPGRADE_REQUIRED: u16 = 426;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use certs::{CertError, Channel, Found, Material, RawMaterial};
 use tokio::net::TcpStream;
 
-use super::ask::{Answer, ask};
+use crate::ask::{Answer, ask};
 use crate::bundle;
 use crate::candidates::Kind;
 use crate::config::Config;

@@ -11,6 +11,7 @@ use lifecycle::logging::error_chain;
 use protocol::Close;
 use protocol::message::{DefenderIdentity, Reconnect};
 use rustls::ClientConfig;
+use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Link;
+use crate::ask;
 use crate::candidates::{Candidate, Kind, candidates, own_candidate};
 use crate::dial::{DialError, Dialed, Target, dial, hang_up};
 use crate::enrol;
@@ -77,9 +79,21 @@ impl Call {
 
     async fn dial(&self, candidate: &Candidate) -> Result<Dialed, DialError> {
         let hello = candidate.hello(&self.identity, self.boot);
-        dial(&self.target, Arc::clone(&candidate.tls), hello).await
+        match dial(&self.target, Arc::clone(&candidate.tls), hello).await {
+            // Which clock is wrong, if one is? The peer is asked for its time and believed nothing else.
+            Err(error) if error.is_about_dates() => {
+                let answer = ask::unverified(&self.target, &candidate.material);
+                let answer = tokio::time::timeout(ASK_TIMEOUT, answer).await.ok().flatten();
+                Err(error.with_clock(answer.and_then(|answer| answer.ahead_seconds)))
+            }
+            dialed => dialed
+                .map_err(|error| error.with_own_dates(candidate.material.leaf(), OffsetDateTime::now_utc())),
+        }
     }
 }
+
+/// How long a Console may take to say what time it is.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Cancel-safe; never, where there is nothing to change.
 pub(super) async fn changed(own: &mut Option<watch::Receiver<Option<Kept>>>) {

@@ -46,6 +46,7 @@ fn hello(number: u32) -> Hello {
             sha256: format!("{number:064x}"),
         },
         authorities: Vec::new(),
+        time: None,
     }
 }
 

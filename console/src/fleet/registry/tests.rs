@@ -27,6 +27,7 @@ fn hello(id: Uuid) -> Hello {
             sha256: "00".repeat(32),
         },
         authorities: Vec::new(),
+        time: None,
     }
 }
 
@@ -114,4 +115,43 @@ fn a_defender_that_says_nothing_new_is_no_news_for_the_store() {
     let arrival = registry.arrive(&upgraded, ADDRESS, later).expect("welcome");
     assert!(arrival.is_news);
     assert_eq!(arrival.row.record.first_seen, OffsetDateTime::UNIX_EPOCH);
+}
+
+fn arrive_from(registry: &mut Registry, boot: u128, hostname: &str) -> Result<Arrival, Close> {
+    let mut hello = hello(Uuid::from_u128(1));
+    (hello.boot, hello.defender.hostname) = (Uuid::from_u128(boot), hostname.to_owned());
+    registry.arrive(&hello, ADDRESS, OffsetDateTime::now_utc())
+}
+
+#[test]
+fn two_processes_with_one_identity_are_noticed_and_the_first_one_stays() {
+    let mut registry = Registry::default();
+    let first = arrive_from(&mut registry, 1, "web-1").expect("welcome");
+    assert!(first.cloned.is_none());
+    assert!(arrive_from(&mut registry, 2, "copy").expect("as yet it may be a restart").cloned.is_none());
+    let back = arrive_from(&mut registry, 1, "web-1").expect("it was first");
+    let twin = back.cloned.expect("noticed");
+    assert_eq!((twin.hostname.as_str(), twin.address.as_str()), ("copy", "127.0.0.1"));
+    for boot in [2, 3] {
+        assert_eq!(arrive_from(&mut registry, boot, "copy").expect_err("refused"), Close::Replaced);
+    }
+    assert!(arrive_from(&mut registry, 1, "web-1").is_ok(), "its own next connection");
+    assert_eq!(back.row.twin().map(|twin| twin.hostname), Some("copy".to_owned()));
+    // Once nobody is connected, whoever comes is served.
+    let last = arrive_from(&mut registry, 1, "web-1").expect("welcome");
+    registry.leave(&last.session).expect("the live one");
+    assert!(arrive_from(&mut registry, 2, "copy").is_ok());
+}
+
+#[test]
+fn a_defender_that_is_restarted_or_moves_over_is_no_copy() {
+    let mut registry = Registry::default();
+    for boot in [1, 1, 2, 3, 3, 4] {
+        let arrival = arrive_from(&mut registry, boot, "web-1").expect("welcome");
+        assert!(arrival.cloned.is_none(), "{boot}");
+    }
+    // It ended in good order and comes back.
+    let arrival = arrive_from(&mut registry, 5, "web-1").expect("welcome");
+    registry.leave(&arrival.session).expect("the live one");
+    assert!(arrive_from(&mut registry, 4, "web-1").expect("welcome").cloned.is_none());
 }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::feed::ConnectionView;
 use super::host::Host;
-use super::words::{Moment, Validity};
+use super::words::{self, Moment, Validity};
 use super::{Entry, Frame, PageError, Visitor, render};
 use crate::fleet::{DefenderView, source_name};
 use crate::web::AppState;
@@ -21,6 +21,8 @@ struct Defender {
     frame: Frame,
     defender: DefenderView,
     last_seen: Moment,
+    /// How far its clock is off, when that matters.
+    clock: Option<String>,
     source: &'static str,
     validity: Validity,
     /// What it reported of its host; `None` before its first report.
@@ -47,6 +49,7 @@ pub(super) async fn page(
         // A name of control characters or none at all is still a title.
         frame: Frame::new(&state, visitor, Entry::Defenders, format!("Defender {}", defender.hostname)),
         last_seen: Moment::new(defender.last_seen),
+        clock: defender.clock_ahead_seconds.and_then(clock),
         source: source_name(defender.certificate.source),
         validity: Validity::of_defender(&defender.certificate, now),
         host,
@@ -54,6 +57,13 @@ pub(super) async fn page(
         kept,
         defender,
     })
+}
+
+/// How far a clock is off, when that matters.
+fn clock(ahead_seconds: i64) -> Option<String> {
+    let distance = words::span(time::Duration::seconds(ahead_seconds).abs());
+    let direction = if ahead_seconds > 0 { "ahead of" } else { "behind" };
+    (ahead_seconds.abs() > 60).then(|| format!("{distance} {direction} the Console's"))
 }
 
 /// How many connections are shown; the rest is in the CSV.

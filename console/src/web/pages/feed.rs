@@ -2,6 +2,7 @@
 
 use super::words::{self, Moment};
 use crate::fleet::{EventKind, Fleet, FleetEvent};
+use crate::refusals::Cause;
 use crate::store::history::{CertificateChange, Connection};
 
 /// One thing that happened.
@@ -53,6 +54,13 @@ impl Happening {
             EventKind::CertificatesRefused { channel, error, remedy } => refused(channel, error, remedy),
             EventKind::CertificatesRotated { channel, source, sha256, .. } => {
                 rotated(channel, source, sha256)
+            }
+            EventKind::DefenderCloned { defender, other_hostname, other_address } => {
+                let subject = subject(&defender.hostname, &defender.id.to_string());
+                let detail = format!("{other_hostname} at {other_address} comes with its identity too");
+                let mut happening = Self::plain("bad", "warning", subject, "has a copy", detail);
+                Cause::Cloned.remedy().clone_into(&mut happening.remedy);
+                happening
             }
             EventKind::DefenderConnected(defender) => {
                 let subject = subject(&defender.hostname, &defender.id.to_string());

@@ -7,28 +7,27 @@ use std::time::Duration;
 
 use certs::Material;
 use protocol::{PATH, VERSION_HEADER, Version};
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
-use time::{OffsetDateTime, PrimitiveDateTime};
+use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite;
 
-use crate::config::{Config, ConsoleAddress};
-use crate::dial::{DialError, reach, secure};
+use crate::clock;
+use crate::config::ConsoleAddress;
+use crate::dial::{DialError, Target, reach, secure};
 
 /// What the Console says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// How far the Console's clock is ahead of ours, in seconds.
-    pub(super) ahead_seconds: Option<i64>,
-    pub(super) version: Option<Version>,
+    pub(crate) ahead_seconds: Option<i64>,
+    pub(crate) version: Option<Version>,
 }
 
 /// Asks over a connection to a Console that we trust.
-pub(super) async fn ask(stream: TlsStream<TcpStream>, console: &ConsoleAddress) -> Result<Answer, DialError> {
+pub(crate) async fn ask(stream: TlsStream<TcpStream>, console: &ConsoleAddress) -> Result<Answer, DialError> {
     let broken = |error| DialError::from_upgrade(tungstenite::Error::Io(error));
     match tokio::time::timeout(PATIENCE, exchange(stream, console)).await {
         Ok(answer) => answer.map_err(broken),
@@ -37,12 +36,11 @@ pub(super) async fn ask(stream: TlsStream<TcpStream>, console: &ConsoleAddress) 
 }
 
 /// Asks a peer that nobody vouches for; only its time is of interest.
-pub(super) async fn unverified(config: &Config, material: &Material) -> Option<Answer> {
-    let target = config.target();
+pub(crate) async fn unverified(target: &Target, material: &Material) -> Option<Answer> {
     let tls = certs::tls::defender_client_unverified(material).ok()?;
-    let tcp = reach(&target).await.ok()?;
-    let stream = secure(tcp, &target, Arc::new(tls)).await.ok()?;
-    ask(stream, &config.console).await.ok()
+    let tcp = reach(target).await.ok()?;
+    let stream = secure(tcp, target, Arc::new(tls)).await.ok()?;
+    ask(stream, &target.address).await.ok()
 }
 
 async fn exchange(mut stream: TlsStream<TcpStream>, console: &ConsoleAddress) -> io::Result<Answer> {
@@ -68,18 +66,13 @@ fn read(head: &str, now: OffsetDateTime) -> Option<Answer> {
     let (mut ahead_seconds, mut version) = (None, None);
     for (name, value) in lines.take_while(|line| !line.is_empty()).filter_map(|line| line.split_once(':')) {
         if name.eq_ignore_ascii_case("date") {
-            let date = PrimitiveDateTime::parse(value.trim(), DATE).ok();
-            ahead_seconds = date.map(|date| (date.assume_utc() - now).whole_seconds());
+            ahead_seconds = clock::ahead_seconds(value, now);
         } else if name.eq_ignore_ascii_case(VERSION_HEADER) {
             version = Version::parse(value.trim());
         }
     }
     Some(Answer { status, ahead_seconds, version })
 }
-
-/// RFC 9110 section 5.6.7.
-const DATE: &[BorrowedFormatItem<'_>] =
-    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const MOST_HEAD_BYTES: usize = 16 * 1024;
