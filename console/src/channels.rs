@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use certs::{
-    Authority, CertError, Channel, CustomDir, Gatekeeper, Guard, Material, Outcome, Rotation, Subscriber, tls,
+    Authority, CertError, Channel, CustomDir, Gatekeeper, Guard, Material, Outcome, Revocations, Rotation,
+    Subscriber, tls,
 };
 use lifecycle::Tasks;
 use rustls::ServerConfig;
@@ -30,6 +31,7 @@ pub struct Channels {
     /// Decides which custom sets of the Defender listener go live.
     pub gatekeeper: Gatekeeper,
     rotations: Vec<Rotation<ServerConfig>>,
+    revocations: Revocations,
 }
 
 /// Why the channels cannot start.
@@ -81,8 +83,10 @@ impl Channels {
             renewal.channel(Channel::ConsoleDefender, custom_dir, extra, for_defenders, now)?;
         let (gate, gatekeeper) = certs::gate();
         let rotations = vec![https_rotation, defender_rotation.gated(gate)];
+        let kept = own_dir.with_file_name(KEPT_LIST);
+        let revocations = Revocations::start(custom_dir, &kept, defender.clone(), guard.clone());
         let (custom_dir, renewal) = (custom_dir.clone(), Arc::new(renewal));
-        Ok(Self { authority, custom_dir, https, defender, renewal, gatekeeper, rotations })
+        Ok(Self { authority, custom_dir, https, defender, renewal, gatekeeper, rotations, revocations })
     }
 
     /// Follows the files of both channels until shutdown; every rotation and refusal goes to `outcomes`.
@@ -91,6 +95,8 @@ impl Channels {
             let following = rotation.run(outcomes.clone(), shutdown.clone());
             tasks.spawn_critical("certificate rotation", shutdown.clone(), following);
         }
+        let following = self.revocations.run(outcomes.clone(), shutdown.clone());
+        tasks.spawn_critical("revocation lists", shutdown.clone(), following);
     }
 }
 
@@ -143,3 +149,6 @@ impl Renewal {
         names
     }
 }
+
+/// Beside the Console's own certificates: the last revocation list that was good.
+const KEPT_LIST: &str = "last-good-crl.pem";

@@ -165,6 +165,66 @@ impl OpensslPki {
     }
 }
 
+/// When a revocation list is to be replaced by the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextUpdate {
+    /// In a month.
+    InAMonth,
+    /// It was to be yesterday.
+    Yesterday,
+}
+
+impl OpensslPki {
+    /// A revocation list, PEM, of whoever signs the leaves, naming these certificates (PEM, the first of each).
+    pub fn crl(&self, revoked: &[&str], next: NextUpdate) -> String {
+        self.list("ca", revoked, next)
+    }
+
+    /// The same, of the root above the intermediate.
+    pub fn crl_of_root(&self, revoked: &[&str]) -> String {
+        self.list("root", revoked, NextUpdate::InAMonth)
+    }
+
+    /// The intermediate, PEM.
+    pub fn intermediate(&self) -> &str {
+        &self.intermediate
+    }
+
+    fn list(&self, signer: &str, revoked: &[&str], next: NextUpdate) -> String {
+        let dir = self.dir.path();
+        let name = format!("list-{}", unique());
+        let put = |extension: &str, text: &str| {
+            fs::write(dir.join(format!("{name}.{extension}")), text).expect("writing");
+        };
+        put(
+            "cnf",
+            &format!(
+                "[ca]\ndefault_ca=own\n[own]\ndatabase={name}.db\ncrlnumber={name}.number\ncertificate={signer}.pem\nprivate_key={signer}.key\ndefault_md=sha256\ncrl_extensions=list\n[list]\nauthorityKeyIdentifier=keyid\n"
+            ),
+        );
+        put("db", "");
+        put("number", "01");
+        for one in revoked {
+            put("pem", one);
+            openssl(dir, &format!("ca -batch -config {name}.cnf -revoke {name}.pem"), "");
+        }
+        let (last, next) = match next {
+            NextUpdate::InAMonth => (-1, 30),
+            NextUpdate::Yesterday => (-2, -1),
+        };
+        openssl(
+            dir,
+            &format!(
+                "ca -batch -config {name}.cnf -gencrl -out {name}.crl -crl_lastupdate {} -crl_nextupdate {}",
+                days_from_now(last),
+                days_from_now(next)
+            ),
+            "",
+        );
+        read(&dir.join(format!("{name}.crl")))
+    }
+}
+
 impl Default for OpensslPki {
     fn default() -> Self {
         Self::new()

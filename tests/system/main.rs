@@ -40,6 +40,7 @@ mod browser;
 mod certs_check;
 mod commands;
 mod crash;
+mod crl;
 mod description;
 mod doctor;
 mod enrolment;

@@ -83,6 +83,23 @@ async fn a_defender_that_does_not_trust_the_console_is_named_by_what_it_has_agai
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_console_certificate_out_of_its_dates_is_told_with_what_the_clocks_say() {
+    let pki = OpensslPki::new();
+    for (validity, says) in [(Validity::Expired, "it is expired"), (Validity::NotYet, "it is not valid yet")]
+    {
+        let server = pki.leaf(Role::Server, KeyKind::Ec, validity);
+        let console = TestConsole::setup().custom(&Channel::WebSocket.files(&server)).start().await;
+        let files = Channel::Defender.files(&pki.client());
+        let defender = TestDefender::setup(&console.address()).custom(&files).start();
+        let line = defender.program().line("Cannot connect to Console").await;
+        assert!(line.contains(&format!("{says}: the clocks agree")), "{line}");
+        let entry = listed(&console.api().await, "console-not-trusted").await;
+        let detail = entry["detail"].as_str().expect("a text");
+        assert!(detail.contains("out of its dates by the clock of that host"), "{entry}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_hello_is_refused_for_is_listed_with_the_host() {
     let console = TestConsole::start().await;
     let (api, id) = (console.api().await, Uuid::new_v4());
@@ -197,7 +214,8 @@ async fn no_fault_of_the_network_touches_the_identity() {
     let before = std::fs::read(&own).expect("enrolled");
     console.program_mut().kill();
     let listener = TcpListener::bind(("127.0.0.1", console.defenders)).await.expect("its port");
-    let vandal = tokio::spawn(vandal(listener));
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(vandal(listener));
     for _ in 0..2 {
         let mark = defender.program().mark();
         eventually("four attempts", std::time::Duration::from_secs(60), async || {
@@ -213,8 +231,7 @@ async fn no_fault_of_the_network_touches_the_identity() {
         defender.stop().await;
         defender.start_again();
     }
-    vandal.abort();
-    let _ = vandal.await;
+    tasks.shutdown().await;
     console.start_again().await;
     let api = console.api().await;
     let id = id.as_str().expect("an id").to_owned();

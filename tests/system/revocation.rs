@@ -109,5 +109,5 @@ async fn a_decommissioned_defender_with_custom_files_idles_and_asks_at_once_with
     // Another certificate gets it through the handshake, and then its identity is known.
     let files = Channel::Defender.files(&stage.pki.client());
     Manner::InPlace.place(&stage.defender.custom_dir(), &files);
-    stage.defender.program().line_after(mark, "4003").await;
+    stage.defender.program().line_after(mark, "code 4003").await;
 }

@@ -168,7 +168,7 @@ impl Registry {
     }
 
     pub(super) fn is_decommissioned(&self, id: Uuid) -> bool {
-        self.entries.get(&id).is_some_and(|entry| entry.row.record.decommissioned_at.is_some())
+        self.entries.get(&id).is_some_and(|entry| entry.decommissioned_at.is_some())
     }
 
     pub(super) fn hostname(&self, id: Uuid) -> Option<String> {

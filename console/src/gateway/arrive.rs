@@ -186,7 +186,8 @@ impl super::Inner {
             last_seq: arrival.session.stored(),
         });
         let renewal = Renewal::new(credential, source, address.ip(), hello.authorities, &self.enrolment, now);
-        Ok(Box::new(Session::new(socket, arrival, welcome, renewal, generation, self.tls.clone())))
+        let (tls, lists) = (self.tls.clone(), self.guard.lists());
+        Ok(Box::new(Session::new(socket, arrival, welcome, renewal, generation, tls, lists)))
     }
 }
 

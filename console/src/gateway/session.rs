@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
@@ -49,6 +50,8 @@ pub(super) struct Session {
     renewal: Renewal,
     /// When the grace after a rotation ends.
     deadline: Option<Instant>,
+    /// Tells of other revocation lists.
+    lists: watch::Receiver<u64>,
 }
 
 /// Why a session ends.
@@ -71,6 +74,7 @@ impl Session {
         renewal: Renewal,
         generation: u64,
         tls: Subscriber<ServerConfig>,
+        lists: watch::Receiver<u64>,
     ) -> Self {
         let Arrival { session: handle, superseded, .. } = arrival;
         let acked = handle.stored();
@@ -88,6 +92,7 @@ impl Session {
             unasked: 0,
             renewal,
             deadline: None,
+            lists,
         }
     }
 
@@ -131,9 +136,16 @@ impl Session {
                     None => return Err(End::Us(Close::Restart)),
                 },
                 () = sleep_until(deadline), if self.deadline.is_some() => return Err(End::Us(Close::Restart)),
+                Ok(()) = self.lists.changed() => self.check_revoked(gateway)?,
                 () = gateway.shutdown.cancelled() => return Err(End::Us(Close::Restart)),
             }
         }
+    }
+
+    /// Ends when a revocation list names the certificate of this connection.
+    fn check_revoked(&self, gateway: &Inner) -> Result<(), End> {
+        let chain = self.socket.get_ref().get_ref().1.peer_certificates().unwrap_or_default();
+        if gateway.guard.revokes(chain) { Err(End::Us(Close::Revoked)) } else { Ok(()) }
     }
 
     /// Welcomes the Defender; only then is its older connection closed, whether or not the welcome went out.
@@ -146,6 +158,8 @@ impl Session {
             older.order(Order::Close(Close::Replaced));
         }
         sent?;
+        // One may have come between the handshake and now.
+        self.check_revoked(gateway)?;
         match self.renewal.first(&gateway.enrolment, gateway.fleet.connected()) {
             Some(first) => self.send(gateway, &ToDefender::Authorities(first)).await,
             None => Ok(()),

@@ -82,7 +82,9 @@ impl Cause {
     #[must_use]
     pub fn remedy(self) -> &'static str {
         match self {
-            Self::ApprovalNeeded => "approve its return on the Certificates page if you expect this host",
+            Self::ApprovalNeeded => {
+                "have an administrator approve its return (POST returns/{id}/approve), if you expect this host"
+            }
             Self::Cloned => {
                 "give each host an identity of its own: on the copy, stop the Defender, delete its data directory, and start it"
             }

@@ -11,7 +11,7 @@ use crate::error::{CertError, rfc3339};
 use crate::guard::Guard;
 use crate::material::Material;
 use crate::raw::Found;
-use crate::tls;
+use crate::{revocations, tls};
 
 /// How a finding counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,12 +103,35 @@ fn check_channel(channel: Channel, dir: &Path, now: OffsetDateTime, findings: &m
         return;
     }
     match look.into_found().and_then(|found| judge(found, now)) {
-        Ok(Some(material)) => tell_good(&material, dir, now, findings),
+        Ok(Some(material)) => {
+            tell_good(&material, dir, now, findings);
+            if channel == Channel::ConsoleDefender {
+                check_list(&material, dir, now, findings);
+            }
+        }
         Ok(None) => {}
         Err(cause) => {
             let remedy = cause.remedy();
             findings.push(error(culprit(&cause, dir), format!("{channel}: {cause}"), remedy));
         }
+    }
+}
+
+/// The revocation list beside a good set.
+fn check_list(material: &Material, dir: &Path, now: OffsetDateTime, findings: &mut Vec<Finding>) {
+    let path = dir.join(revocations::FILE);
+    match revocations::check(dir, material) {
+        Ok(None) => {}
+        Ok(Some((what, due))) => {
+            let is_late = due.is_some_and(|due| due < now);
+            findings.push(Finding { verdict: Verdict::Ok, path: path.clone(), what, remedy: String::new() });
+            if let Some(due) = due.filter(|_| is_late) {
+                let what = format!("the list is out of date, a newer one was due {}", rfc3339(due));
+                let remedy = "have the CA issue a new list; what this one names stays revoked".to_owned();
+                findings.push(Finding { verdict: Verdict::Warning, path, what, remedy });
+            }
+        }
+        Err(cause) => findings.push(error(path, cause.to_string(), cause.remedy())),
     }
 }
 
@@ -152,6 +175,7 @@ fn culprit(error: &CertError, dir: &Path) -> PathBuf {
     match error {
         CertError::Ca { file, .. }
         | CertError::CasExpired { file, .. }
+        | CertError::Crl { file, .. }
         | CertError::Expired { file, .. }
         | CertError::NotYetValid { file, .. }
         | CertError::OutOfOrder { file, .. } => file.clone(),

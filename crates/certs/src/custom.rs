@@ -10,11 +10,12 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use crate::channel::Channel;
-use crate::disk::{Look, reason};
+use crate::disk::{self, Look, reason};
 use crate::error::CertError;
 use crate::folders::Folders;
 use crate::material::Material;
 use crate::raw::{Found, RawMaterial};
+use crate::revocations;
 use crate::storage::{self, Meanwhile};
 
 /// The directory and the one watcher on it. Clones share the watcher.
@@ -71,6 +72,7 @@ impl CustomDir {
                 // For its own sake: whoever reads them now will not have to wait.
                 let _ = Look::take(channel, &dir);
             }
+            let _ = disk::read_file(&dir.join(revocations::FILE));
             found
         };
         let reached = storage::patiently(path, Meanwhile::Waits, &mut false, work).await;

@@ -7,6 +7,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::crl::CrlFault;
 use crate::fault::Fault;
 
 /// A set that cannot be used, or (from [`crate::Material::unfit`]) one that must not replace what runs.
@@ -35,6 +36,14 @@ pub enum CertError {
         not_before: OffsetDateTime,
         /// When that one expired.
         not_after: OffsetDateTime,
+    },
+    /// The file of revocation lists cannot be used.
+    #[error("error reading revocation list ({}): {fault}", file.display())]
+    Crl {
+        /// The file, with its path.
+        file: PathBuf,
+        /// What is wrong with it.
+        fault: CrlFault,
     },
     /// The leaf or an intermediate has expired.
     #[error("{}: x509: certificate has expired: {subject}, not valid after {}", file.display(), rfc3339(*not_after))]
@@ -95,6 +104,7 @@ impl CertError {
     pub fn remedy(&self) -> String {
         match self {
             Self::Ca { fault, .. } | Self::KeyPair { fault, .. } => fault.remedy(),
+            Self::Crl { fault, .. } => fault.remedy(),
             Self::CasExpired { file, .. } => {
                 format!("put a CA certificate that is valid now into {}", show(file))
             }
@@ -121,6 +131,7 @@ impl CertError {
     pub(crate) fn into_cause(self) -> String {
         match self {
             Self::Ca { fault, .. } | Self::KeyPair { fault, .. } => fault.to_string(),
+            Self::Crl { fault, .. } => fault.to_string(),
             other => other.to_string(),
         }
     }

@@ -1,5 +1,5 @@
 //! Who is refused at the Console's Defender listener although a CA vouches for the certificate: whoever was
-//! decommissioned. The rules change while configurations that were made with them are in use; what the Console
+//! decommissioned, and whom a revocation list names. The rules change while configurations that were made with them are in use; what the Console
 //! knows of a certificate is decided by its fleet, what TLS says about it here.
 
 use std::cell::RefCell;
@@ -11,13 +11,19 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
+use tokio::sync::watch;
 
 use crate::certificate::CertificateFacts;
+use crate::crl::Crls;
 use crate::generate::IDENTITY_URN;
 
 /// The rules. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Guard(Arc<RwLock<Rules>>);
+pub struct Guard {
+    rules: Arc<RwLock<Rules>>,
+    /// Rises with each other revocation list.
+    lists: watch::Sender<u64>,
+}
 
 #[derive(Debug, Default)]
 struct Rules {
@@ -25,6 +31,8 @@ struct Rules {
     certificates: HashSet<String>,
     /// Identities, as own certificates name them.
     holders: HashSet<String>,
+    /// Replaced as a whole: handshakes go on with the one that they have.
+    crls: Arc<Crls>,
 }
 
 impl Guard {
@@ -36,6 +44,25 @@ impl Guard {
     /// Refuses every certificate that was issued for this identity.
     pub fn refuse_holder(&self, identity: &str) {
         self.change().holders.insert(identity.to_ascii_lowercase());
+    }
+
+    /// Puts revocation lists in force, in place of the earlier ones.
+    pub(crate) fn revoke(&self, crls: Crls) {
+        self.change().crls = Arc::new(crls);
+        self.lists.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Follows the revocation lists: whoever is connected may be named by another one.
+    #[must_use]
+    pub fn lists(&self) -> watch::Receiver<u64> {
+        self.lists.subscribe()
+    }
+
+    /// Whether a revocation list names one of a chain that a peer has shown.
+    #[must_use]
+    pub fn revokes(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let crls = Arc::clone(&self.rules().crls);
+        crls.name_one_of(chain)
     }
 
     /// Whether a leaf is refused.
@@ -62,11 +89,11 @@ impl Guard {
     }
 
     fn rules(&self) -> RwLockReadGuard<'_, Rules> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.rules.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self) -> RwLockWriteGuard<'_, Rules> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.rules.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,7 +137,11 @@ impl ClientCertVerifier for Guarded {
         if self.guard.refuses(end_entity) {
             return Err(CertificateError::Revoked.into());
         }
-        self.usual.verify_client_cert(end_entity, intermediates, now)
+        let verified = self.usual.verify_client_cert(end_entity, intermediates, now)?;
+        if self.guard.revokes(std::slice::from_ref(end_entity)) || self.guard.revokes(intermediates) {
+            return Err(CertificateError::Revoked.into());
+        }
+        Ok(verified)
     }
 
     fn verify_tls12_signature(

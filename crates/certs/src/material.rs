@@ -154,6 +154,11 @@ impl Material {
         digests
     }
 
+    /// CAs whose revocation lists count: those that clients must come from, and what stands behind the leaf.
+    pub(crate) fn signers(&self) -> Vec<Certificate> {
+        self.cas.iter().chain(&self.intermediates).cloned().collect()
+    }
+
     /// The identity of the files' content.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {

@@ -21,6 +21,8 @@ pub enum Close {
     Replaced,
     /// 1012: the Console restarts this listener or itself.
     Restart,
+    /// 4013: the certificate of the connection was revoked.
+    Revoked,
     /// 1009: a message over the limit.
     TooBig,
     /// 4010: the Defender is more than two minor versions behind.
@@ -52,6 +54,7 @@ impl Close {
             Self::RegistrationRefused => 4011,
             Self::Replaced => 4009,
             Self::Restart => 1012,
+            Self::Revoked => 4013,
             Self::TooBig => 1009,
             Self::TooOld => 4010,
         }
@@ -69,8 +72,9 @@ impl Close {
             4003 => Self::Decommissioned,
             4009 => Self::Replaced,
             4010 => Self::TooOld,
-            4012 => Self::ApprovalNeeded,
             4011 => Self::RegistrationRefused,
+            4012 => Self::ApprovalNeeded,
+            4013 => Self::Revoked,
             other => Self::Other(other),
         }
     }
@@ -90,6 +94,7 @@ impl Close {
             Self::RegistrationRefused => "the registration in the install bundle was revoked or is used up",
             Self::Replaced => "replaced by a newer connection of the same Defender",
             Self::Restart => "the Console restarts this listener: reconnect",
+            Self::Revoked => "the certificate of this Defender was revoked",
             Self::TooBig => "message too big",
             Self::TooOld => "this Defender is too old for the Console: upgrade it",
         }

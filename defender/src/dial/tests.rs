@@ -22,8 +22,11 @@ async fn succeeds_once_the_console_has_said_welcome() {
     let hello = hello();
     let target = console.target();
     let (dialed, peer) = tokio::join!(dial(&target, console.client(), hello.clone()), console.welcome(7));
-    assert_eq!(dialed.expect("welcomed").welcome.last_seq, 7);
-    assert_eq!(peer.hello, hello);
+    let dialed = dialed.expect("welcomed");
+    assert_eq!(dialed.welcome.last_seq, 7);
+    assert!(dialed.ahead_seconds.is_some_and(|ahead| ahead < -60), "its clock is of the year 2020");
+    assert!(peer.hello.time.is_some());
+    assert_eq!(Hello { time: None, ..peer.hello }, hello);
 }
 
 #[tokio::test]

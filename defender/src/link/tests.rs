@@ -4,6 +4,7 @@ use futures_util::StreamExt as _;
 use protocol::ToDefender;
 use protocol::message::CertificateSource;
 use testpki::Ca;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::pace::{RESTART_AGAIN_JITTER, RESTART_JITTER};
 use super::*;
@@ -23,7 +24,11 @@ impl Fixture {
     }
 
     async fn with(share: fn() -> f64) -> Self {
-        let (console, bench) = (FakeConsole::new().await, Bench::new());
+        Self::of(FakeConsole::new().await, share)
+    }
+
+    fn of(console: FakeConsole, share: fn() -> f64) -> Self {
+        let bench = Bench::new();
         let certificates = Certificates::new(&console.ca, &bench.tasks, &bench.shutdown);
         let link = Link {
             target: console.target(),
@@ -45,6 +50,24 @@ impl Fixture {
     async fn status(&self, condition: impl FnMut(&Status) -> bool) -> Status {
         self.bench.board.subscribe().wait_for(condition).await.expect("the board lives").clone()
     }
+}
+
+#[tokio::test]
+async fn a_console_s_certificate_that_is_out_of_its_dates_comes_with_what_the_clocks_say() {
+    let ca = Ca::new("console");
+    let pair = ca.issue(&testpki::Leaf::server(&["localhost"]).not_yet_valid());
+    let fixture = Fixture::of(FakeConsole::with(ca, &pair).await, || 0.0);
+    assert!(fixture.console.accept_tls().await.is_err(), "refused");
+    let mut tls = fixture.console.accept_tls().await.expect("asked for its time, whatever its dates");
+    let mut request = [0; 1024];
+    let _ = tls.read(&mut request).await.expect("a request");
+    let answer = "HTTP/1.1 426 Upgrade Required\r\nDate: Sun, 22 Nov 2099 12:00:00 GMT\r\n\r\n";
+    tls.write_all(answer.as_bytes()).await.expect("sent");
+    tls.flush().await.expect("sent");
+    let status = fixture.status(|status| status.last_error.is_some()).await;
+    let error = status.last_error.expect("there").text;
+    assert!(error.contains("it is not valid yet: this host's clock is"), "{error}");
+    assert!(error.contains("days behind the Console's") && error.contains("NTP"), "{error}");
 }
 
 /// The old session works on: a report stored now arrives there.

@@ -67,6 +67,9 @@ impl Ended {
                 "give each host a data directory of its own: another Defender uses the identity of this one",
             ),
             Self::Closed { close: Close::Malformed | Close::TooBig, .. } => Some("see the Console's log"),
+            Self::Closed { close: Close::Revoked, .. } => Some(
+                "put another certificate into the custom certificates directory; the CA has revoked this one",
+            ),
             Self::Malformed(_) | Self::OutOfTurn => {
                 Some("check that the Console's version is the Defender's or newer, and see its log")
             }

@@ -69,6 +69,7 @@ fn a_decommissioned_defender_is_refused_and_no_longer_listed() {
     assert!(!row.is_connected());
     assert_eq!(session.map(|(session, _)| session.number()), Some(arrival.session.number()));
     assert!(registry.decommission(id, now).is_none());
+    assert!(registry.is_decommissioned(id), "also before the next start");
     assert!(registry.get(id).is_none() && registry.live().next().is_none());
     for _ in 0..2 {
         let refused = registry.arrive(&hello(id), ADDRESS, now).expect_err("refused");

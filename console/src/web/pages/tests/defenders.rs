@@ -1,8 +1,12 @@
 //! The list of Defenders: hostile texts, roles, filters and pages of it.
 
 use axum::http::StatusCode;
+use protocol::message::Hello;
+use uuid::Uuid;
 
 use super::*;
+use crate::refusals::{Cause, Peer};
+
 async fn page(api: &Api, path: &str, username: &str) -> String {
     let response = api.call(browse(path, username)).await;
     assert_eq!(response.status(), StatusCode::OK, "{path}");
@@ -81,4 +85,63 @@ async fn without_a_defender_the_page_tells_how_to_install_one() {
         let page = page(&api, path, "admin").await;
         assert!(page.contains("id=\"no-defenders\"") && page.contains("href=\"/deploy\""), "{page}");
     }
+}
+
+#[tokio::test]
+async fn who_was_refused_is_shown_with_the_cause_and_the_next_step_to_everybody() {
+    let api = Api::new().await;
+    api.add_user("eve", "viewer").await;
+    let list = page(&api, "/defenders", "eve").await;
+    assert!(!list.contains("refused-title"), "nobody was");
+    let here = "192.0.2.7".parse().expect("an address");
+    let now = time::OffsetDateTime::now_utc();
+    let peer = Peer { hostname: Some("<b>web-9".to_owned()), ..Peer::default() };
+    api.state.refusals.note(Cause::TooOld, "it is of <last> year", here, peer, now);
+    // With and without Defenders in the list.
+    for _ in 0..2 {
+        let list = page(&api, "/defenders", "eve").await;
+        for text in [
+            "Too old",
+            "it is of &#60;last&#62; year",
+            "&#60;b&#62;web-9",
+            "192.0.2.7",
+            "version of the Defender",
+        ] {
+            assert!(list.contains(text), "{text}: {list}");
+        }
+        api.connect("web-1").await;
+    }
+    let feed = page(&api, "/", "eve").await;
+    assert!(feed.contains("was refused") && feed.contains("href=\"/defenders#refused\""), "{feed}");
+    let response = api.call(get_as("defenders/refused?search=WEB-9", "eve")).await;
+    assert_eq!(
+        (response.status(), &response.headers()["total-count"]),
+        (StatusCode::OK, &"1".parse().expect("a value"))
+    );
+    assert!(text_of(response).await.contains("\"cause\":\"too-old\""));
+}
+
+#[tokio::test]
+async fn a_defender_with_a_copy_is_marked_in_the_list_and_on_its_page() {
+    let api = Api::new().await;
+    let id = api.connect("web-1").await;
+    let record = api.state.fleet.rows().remove(0).record.clone();
+    let here = "192.0.2.7".parse().expect("an address");
+    for (boot, hostname) in [(1, "web-1"), (2, "<i>copy"), (1, "web-1")] {
+        let mut hello = Hello {
+            defender: record.defender.clone(),
+            boot: Uuid::from_u128(boot),
+            certificate: record.certificate.clone(),
+            authorities: Vec::new(),
+            time: Some(time::OffsetDateTime::now_utc() + time::Duration::minutes(192)),
+        };
+        hostname.clone_into(&mut hello.defender.hostname);
+        let arrival = api.state.fleet.arrive(&hello, here, time::OffsetDateTime::now_utc());
+        std::mem::forget(arrival.expect("welcome"));
+    }
+    assert!(page(&api, "/defenders", "admin").await.contains("Has a copy"));
+    let shown = page(&api, &format!("/defenders/{id}"), "admin").await;
+    assert!(shown.contains("&#60;i&#62;copy") && shown.contains("delete its data directory"), "{shown}");
+    assert!(shown.contains("3 hours ahead of the Console"), "{shown}");
+    assert!(page(&api, "/", "admin").await.contains("has a copy"));
 }
