@@ -147,6 +147,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if !parts.uri.query().is_none_or(is_text) {
+            return Err(ApiError::BadRequest("the parameters are not UTF-8".to_owned()));
+        }
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(parameters)) => Ok(Self(parameters)),
             Err(rejection) => Err(ApiError::BadRequest(rejection.body_text())),
@@ -187,6 +190,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
             Err(_) => Err(ApiError::BadRequest("the name in the path is not UTF-8".to_owned())),
         }
     }
+}
+
+/// Whether a query stands for UTF-8: what is none would be searched for with signs that nobody wrote.
+fn is_text(query: &str) -> bool {
+    let mut rest = query.as_bytes();
+    let mut bytes = Vec::with_capacity(rest.len());
+    while let Some((first, behind)) = rest.split_first() {
+        let escaped = behind.first_chunk::<2>().and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped =
+            escaped.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { behind.get(2..).unwrap_or_default() } else { behind };
+    }
+    std::str::from_utf8(&bytes).is_ok()
 }
 
 fn unread(rejection: &BytesRejection) -> ApiError {

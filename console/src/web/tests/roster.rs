@@ -25,6 +25,7 @@ async fn lists_are_sorted_and_filtered_by_what_the_parameters_name() {
         ("version=%00", &[]),
         ("search=%25", &[]),
         ("search=0.10", &["c"]),
+        ("search=%C3%A4%", &[]),
     ] {
         let list = json_of(api.get(&format!("defenders?{query}")).await).await;
         let names: Vec<_> = list.as_array().expect("a list").iter().map(|d| d["hostname"].clone()).collect();
@@ -40,6 +41,8 @@ async fn lists_are_sorted_and_filtered_by_what_the_parameters_name() {
         "expires_within=-1d",
         "format=xml",
         "version=a&version=b",
+        "search=%ff",
+        "os=%C3%28",
     ] {
         let response = api.get(&format!("defenders?{bad}")).await;
         assert_problem(response, StatusCode::BAD_REQUEST, "bad-request").await;
