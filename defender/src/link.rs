@@ -189,6 +189,8 @@ impl State {
         self.must_move = true;
         if matches!(self.attempt, Attempt::Dialing(_)) {
             tracing::debug!(reason = reconnect.reason, "The next connection is being made already");
+            // Whatever was refused before may be taken now: the next attempts begin with short delays.
+            self.note_good_session();
             return;
         }
         let spread = Duration::from_secs(reconnect.spread_seconds).min(LONGEST_SPREAD);

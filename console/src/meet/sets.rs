@@ -79,3 +79,80 @@ fn cause(custom: Option<&Obstacle>, Custom { watched, would_load, problem }: Cus
 
 /// Of what a Defender says, in characters.
 const LONGEST: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use certs::{Channel, Found, Material, RawMaterial};
+    use serde_json::{Value, json};
+    use testpki::{Ca, Leaf, Writing, write_console_defender};
+
+    use super::*;
+
+    /// A Console whose server certificate is `issuer`'s, and that takes clients of `trusted`.
+    fn console(issuer: &Ca, trusted: &[&Ca]) -> Encounter {
+        let dir = tempfile::tempdir().expect("a directory");
+        let server = issuer.issue(&Leaf::server(&["localhost"]));
+        write_console_defender(dir.path(), issuer, &server, Writing::InPlace);
+        let cas: String = trusted.iter().map(|ca| ca.pem()).collect();
+        testpki::put(dir.path(), "defender-ca.pem", cas, Writing::InPlace);
+        let found = RawMaterial::read(Channel::ConsoleDefender, dir.path()).expect("readable");
+        let Found::Complete(raw) = found else { panic!("all files are there") };
+        Encounter::with(&Material::parse(raw).expect("good")).expect("good")
+    }
+
+    fn set(kind: &str, issuer: &Ca, trusted: &Ca) -> Value {
+        let chain = issuer.issue(&Leaf::client("host")).cert_pem;
+        json!({"kind": kind, "chain": chain, "authorities": trusted.pem(), "sha256": "00", "other": 1})
+    }
+
+    fn of(encounter: &Encounter, sets: &Value, custom: &Value) -> Fate {
+        let report = json!({"hostname": "h", "sets": sets, "custom_certificates": custom});
+        fate(encounter, &report.to_string(), OffsetDateTime::now_utc())
+    }
+
+    #[test]
+    fn one_set_that_both_sides_take_is_enough_whichever_it_is() {
+        let (own, corporate) = (Ca::new("own"), Ca::new("corporate"));
+        let (custom, mine) = (set("custom", &corporate, &corporate), set("own", &own, &own));
+        let both = || json!([custom, mine]);
+        assert_eq!(of(&console(&corporate, &[&corporate]), &both(), &json!({})), Fate::Safe);
+        // The overlap: the Console's own server certificate still, clients of both.
+        assert_eq!(of(&console(&own, &[&corporate, &own]), &json!([mine]), &json!({})), Fate::Safe);
+        // It takes the client, and the client does not take it.
+        let fate = of(&console(&corporate, &[&corporate, &own]), &json!([mine]), &json!({"watched": true}));
+        assert_eq!(fate, Fate::Lost("it has no custom certificates".to_owned()));
+    }
+
+    #[test]
+    fn who_would_be_lost_is_told_apart_by_cause() {
+        let (old, new) = (Ca::new("old"), Ca::new("new"));
+        let console = console(&new, &[&new]);
+        let own = set("own", &old, &old);
+        let lost = |sets, custom| match of(&console, &sets, &custom) {
+            Fate::Lost(cause) => cause,
+            other => panic!("{other:?}"),
+        };
+        let cause = lost(json!([set("custom", &old, &old), own]), json!({"watched": true}));
+        assert!(cause.contains("do not fit") && cause.contains("another CA"), "{cause}");
+        let cause = lost(json!([set("custom", &new, &old)]), json!({"watched": true}));
+        assert!(cause.contains("does not verify the new server certificate"), "{cause}");
+        let cause = lost(json!([own]), json!({"watched": true, "problem": "missing: a\u{1b}"}));
+        assert_eq!(cause, "it has no custom certificates: missing: a");
+        let cause = lost(json!([own]), json!({"watched": false}));
+        assert!(cause.contains("restart the Defender"), "{cause}");
+        let cause = lost(json!([]), json!({"watched": true, "would_load": true}));
+        assert!(cause.contains("not in use yet"), "{cause}");
+    }
+
+    #[test]
+    fn who_has_not_said_what_it_has_is_unknown() {
+        let ca = Ca::new("ca");
+        let console = console(&ca, &[&ca]);
+        let now = OffsetDateTime::now_utc();
+        for report in [r#"{"hostname":"old"}"#, r#"{"sets":null}"#, "[]", r#"{"sets":7}"#] {
+            assert_eq!(fate(&console, report, now), Fate::Unknown, "{report}");
+        }
+        let too_large = json!([{"kind": "custom", "chain": "", "authorities": ""}]);
+        assert_eq!(of(&console, &too_large, &json!({})), Fate::Unknown);
+    }
+}

@@ -69,3 +69,38 @@ impl Set {
 
 const MOST_CHAIN_BYTES: usize = 32 * 1024;
 const MOST_AUTHORITIES_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use certs::{Channel, RawMaterial};
+    use testpki::{Ca, Leaf};
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn material(cas: &str, ca: &Ca) -> Material {
+        let pair = ca.issue(&Leaf::client("host"));
+        let (cert, key) = (pair.cert_pem.into_bytes(), Zeroizing::new(pair.key_pem.into_bytes()));
+        let nowhere = std::path::Path::new("memory");
+        let raw = RawMaterial::from_files(Channel::Defender, nowhere, Some(cas.into()), cert, key);
+        Material::parse(raw).expect("good")
+    }
+
+    #[test]
+    fn a_set_is_told_with_its_chain_and_its_authorities_and_without_its_key() {
+        let ca = Ca::new("corporate");
+        let material = material(ca.pem(), &ca);
+        let set = Set::new(Kind::Custom, &material);
+        assert_eq!((set.kind, &set.sha256), ("custom", &material.leaf().sha256));
+        assert_eq!(certs::certificates(&set.chain), material.chain());
+        assert_eq!(certs::certificates(&set.authorities), material.cas());
+        assert!(!serde_json::to_string(&set).expect("JSON").contains("KEY"));
+    }
+
+    #[test]
+    fn what_is_too_large_is_left_out() {
+        let ca = Ca::new("corporate");
+        let set = Set::new(Kind::Own, &material(&ca.pem().repeat(200), &ca));
+        assert!(set.authorities.is_empty() && !set.chain.is_empty());
+    }
+}

@@ -82,3 +82,23 @@ async fn decommissioning_asks_first_and_says_what_will_happen() {
     defender.program().line("decommissioned").await;
     assert_eq!(console.api().await.get("defenders").await, serde_json::json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_would_lose_a_defender_is_shown_with_its_names_and_accepting_it_asks_first() {
+    let (console, browser) = console_and_browser().await;
+    let bundle = console.api().await.bundle().await;
+    let setup = TestDefender::setup(&console.address()).bundle(&bundle).flag("--hostname", "web-1");
+    let _defender = setup.connect().await;
+    let page = browser.signed_in("admin", PASSWORD).await;
+    page.open("/certificates").await;
+    Manner::Renamed.place(&console.custom_dir(), &Channel::WebSocket.files(&OpensslPki::new().server()));
+    page.until("document.querySelector('#console-defender [data-held]')").await;
+    page.shows("1 connected Defender would be lost").await;
+    page.click("[data-held] button", "Take it now and lose 1 Defender").await;
+    page.shows("cannot come back before their hosts have files that fit: web-1").await;
+    assert_eq!(page.violations().await, [""; 0]);
+    page.click("#confirm-yes", "Lose them").await;
+    page.until("document.querySelector('#console-defender [data-source=custom]')").await;
+    page.until("!document.querySelector('#console-defender [data-held]')").await;
+    console.program().line(Channel::WebSocket.rotated_text()).await;
+}

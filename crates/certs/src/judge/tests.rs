@@ -2,6 +2,7 @@
 
 mod any_sequence;
 mod dates;
+mod gated;
 mod rows;
 
 use testpki::Leaf;
