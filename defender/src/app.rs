@@ -133,6 +133,7 @@ fn begin(
 
     let source = host::Source {
         hostname: config.hostname.clone(),
+        cluster: config.cluster.clone(),
         custom_dir: config.custom_certs_dir.clone(),
         custom_watched: custom.is_watched(),
         sets: Sets {

@@ -119,6 +119,10 @@ pub struct RunArgs {
     #[arg(long, env = "DEFENDER_HOSTNAME", value_name = "NAME", help_heading = "Host")]
     pub hostname: Option<String>,
 
+    /// Name of the cluster that the host belongs to, shown beside it in the Console [default: none]
+    #[arg(long, env = "DEFENDER_CLUSTER", value_name = "NAME", help_heading = "Host")]
+    pub cluster: Option<String>,
+
     /// Directory of the install bundle: defender-ca.pem, defender-client-cert.pem, defender-client-key.pem from the
     /// Console. The variable INSTALL_BUNDLE holds the same files as one string and wins
     #[arg(
@@ -218,6 +222,7 @@ impl RunArgs {
             ),
             data_dir: given.pick("data_dir", self.data_dir, outer.data_dir),
             hostname: given.pick("hostname", self.hostname, outer.hostname),
+            cluster: given.pick("cluster", self.cluster, outer.cluster),
             install_bundle_dir: given.pick(
                 "install_bundle_dir",
                 self.install_bundle_dir,

@@ -36,6 +36,8 @@ pub struct Config {
     pub custom_certs_poll: Duration,
     /// Name shown in the Console; `None`: the host's.
     pub hostname: Option<String>,
+    /// Name of the cluster, shown beside it.
+    pub cluster: Option<String>,
     /// Least important lines to log.
     pub log_level: LogLevel,
     /// Shape of a log line.
@@ -79,6 +81,8 @@ impl Config {
             notes.poll(&text(args.custom_certs_poll).unwrap_or_else(|| cli::CUSTOM_CERTS_POLL.to_owned()));
         let hostname = text(args.hostname);
         notes.hostname(hostname.as_deref());
+        let cluster = text(args.cluster);
+        notes.cluster(cluster.as_deref());
         let proxy = console.as_ref().and_then(|console| notes.proxy(args.proxy, console));
         let level = notes.choice(LEVEL, &text(args.log_level).unwrap_or_else(|| cli::LOG_LEVEL.to_owned()));
         let format =
@@ -97,6 +101,7 @@ impl Config {
                     custom_certs_dir: path(args.custom_certs_dir, cli::CUSTOM_CERTS_DIR),
                     custom_certs_poll: poll,
                     hostname,
+                    cluster,
                     log_level,
                     log_format,
                 })
@@ -168,6 +173,18 @@ impl Notes {
             self.note(
                 HOSTNAME,
                 format!("`{}` is no name; write 1 to 253 characters without spaces", masked(name)),
+            );
+        }
+    }
+
+    fn cluster(&mut self, name: Option<&str>) {
+        if let Some(name) = name.filter(|name| !is_cluster_name(name)) {
+            self.note(
+                CLUSTER,
+                format!(
+                    "`{}` is no name; write 1 to 63 letters, digits, - _ and . (not at an end)",
+                    masked(name)
+                ),
             );
         }
     }
@@ -300,6 +317,16 @@ fn is_host_name(name: &str) -> bool {
     (1..=253).contains(&name.len()) && !name.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
+/// As the value of a label in a cluster.
+fn is_cluster_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let ends = ['-', '_', '.'];
+    (1..=63).contains(&name.len())
+        && name.chars().all(plain)
+        && !name.starts_with(ends)
+        && !name.ends_with(ends)
+}
+
 /// An empty value counts as absent: that is what an unset variable of a manifest looks like.
 fn text(value: Option<String>) -> Option<String> {
     value.filter(|text| !text.is_empty())
@@ -317,6 +344,7 @@ const CONSOLE_ADDRESS: &str = "--console-address (WS_ADDRESS)";
 const SERVER_NAME: &str = "--console-server-name (DEFENDER_CONSOLE_SERVER_NAME)";
 const PROXY: &str = "HTTPS_PROXY";
 const POLL: &str = "--custom-certs-poll (DEFENDER_CUSTOM_CERTS_POLL)";
+const CLUSTER: &str = "--cluster (DEFENDER_CLUSTER)";
 const HOSTNAME: &str = "--hostname (DEFENDER_HOSTNAME)";
 const LEVEL: &str = "--log-level (DEFENDER_LOG_LEVEL)";
 const FORMAT: &str = "--log-format (DEFENDER_LOG_FORMAT)";

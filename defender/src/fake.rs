@@ -239,6 +239,7 @@ pub(crate) fn identity() -> DefenderIdentity {
         os: text("Linux"),
         kernel: text("6"),
         arch: text("x86_64"),
+        cluster: None,
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Facets {
     pub os: Vec<Facet>,
     /// Machine architectures.
     pub arch: Vec<Facet>,
+    /// Clusters.
+    pub clusters: Vec<Facet>,
 }
 
 /// One setting of a filter.
@@ -110,17 +112,18 @@ impl Index {
 impl Facets {
     fn of(rows: &Ordered) -> Self {
         Self {
-            versions: count(rows, |row| &row.record.defender.version),
-            sources: count(rows, |row| row.source()),
-            os: count(rows, |row| &row.record.defender.os),
-            arch: count(rows, |row| &row.record.defender.arch),
+            versions: count(rows, |row| Some(&row.record.defender.version)),
+            sources: count(rows, |row| Some(row.source())),
+            os: count(rows, |row| Some(&row.record.defender.os)),
+            arch: count(rows, |row| Some(&row.record.defender.arch)),
+            clusters: count(rows, |row| row.record.defender.cluster.as_deref()),
         }
     }
 }
 
-fn count(rows: &Ordered, text: impl Fn(&Row) -> &str) -> Vec<Facet> {
+fn count(rows: &Ordered, text: impl Fn(&Row) -> Option<&str>) -> Vec<Facet> {
     let mut counts: HashMap<&str, usize> = HashMap::new();
-    rows.iter().for_each(|row| *counts.entry(text(row)).or_default() += 1);
+    rows.iter().filter_map(|row| text(row)).for_each(|text| *counts.entry(text).or_default() += 1);
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_unstable_by_key(|(value, count)| (std::cmp::Reverse(*count), *value));
     let most = counts.into_iter().take(MOST_FACETS);

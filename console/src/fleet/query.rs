@@ -22,6 +22,8 @@ pub struct Query {
     pub os: Option<String>,
     /// Only those of this machine architecture.
     pub arch: Option<String>,
+    /// Only those of this cluster.
+    pub cluster: Option<String>,
     /// Only those whose certificate ends at this time or before.
     pub expires_before: Option<OffsetDateTime>,
     /// Only those that mention this text, in upper or lower case; empty finds all.
@@ -149,12 +151,13 @@ impl Query {
     }
 
     fn finds_all(&self) -> bool {
-        let Self { connected, version, source, os, arch, expires_before, search, .. } = self;
+        let Self { connected, version, source, os, arch, cluster, expires_before, search, .. } = self;
         connected.is_none()
             && version.is_none()
             && source.is_none()
             && os.is_none()
             && arch.is_none()
+            && cluster.is_none()
             && expires_before.is_none()
             && search.is_empty()
     }
@@ -168,6 +171,7 @@ impl Query {
             && is(&self.version, &defender.version)
             && is(&self.os, &defender.os)
             && is(&self.arch, &defender.arch)
+            && self.cluster.as_ref().is_none_or(|wanted| defender.cluster.as_ref() == Some(wanted))
             && (needle.is_empty() || row.mentions(needle))
     }
 }

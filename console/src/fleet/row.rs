@@ -171,6 +171,10 @@ fn words(record: &Record) -> Box<str> {
     let mut words = parts.map(|part| part.to_lowercase()).join("\n");
     words.push('\n');
     words.push_str(&identity.arch.to_lowercase());
+    if let Some(cluster) = &identity.cluster {
+        words.push('\n');
+        words.push_str(&cluster.to_lowercase());
+    }
     words.into()
 }
 

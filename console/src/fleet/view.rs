@@ -31,6 +31,9 @@ pub struct DefenderView {
     pub kernel: String,
     /// Machine architecture.
     pub arch: String,
+    /// Name of the cluster that it was deployed to; absent where it says none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// The certificate that it uses.
     #[schema(schema_with = certificate)]
     pub certificate: CertificateSummary,
@@ -66,6 +69,7 @@ impl From<&Row> for DefenderView {
             os: defender.os.clone(),
             kernel: defender.kernel.clone(),
             arch: defender.arch.clone(),
+            cluster: defender.cluster.clone(),
             certificate: row.record.certificate.clone(),
             clock_ahead_seconds: row.clock_ahead_seconds(),
             cloned: row.twin(),

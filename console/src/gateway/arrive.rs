@@ -331,7 +331,10 @@ fn is_sound(hello: &Hello) -> bool {
     let defender = &hello.defender;
     let texts = [&defender.hostname, &defender.version, &defender.os, &defender.kernel, &defender.arch];
     let digest = &hello.certificate.sha256;
-    texts.iter().all(|text| text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control))
+    texts
+        .into_iter()
+        .chain(&defender.cluster)
+        .all(|text| text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control))
         && !defender.hostname.is_empty()
         && !defender.version.is_empty()
         && digest.len() == 64

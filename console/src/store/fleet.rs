@@ -78,7 +78,7 @@ impl Store {
     pub async fn defenders(&self) -> Result<Vec<Record>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, hostname, version, os, kernel, arch, address, certificate_source, certificate_not_after, \
-             certificate_sha256, first_seen, last_seen, last_seq, decommissioned_at FROM defenders",
+             certificate_sha256, first_seen, last_seen, last_seq, decommissioned_at, cluster FROM defenders",
         )
         .fetch_all(self.pool())
         .await
@@ -115,7 +115,7 @@ impl Store {
     pub async fn write_fleet(&self, rows: &FleetRows) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         for chunk in rows.records.chunks(CHUNK) {
-            let sql = format!("{UPSERT_RECORDS_HEAD} {} {UPSERT_RECORDS_TAIL}", values(chunk.len(), 13));
+            let sql = format!("{UPSERT_RECORDS_HEAD} {} {UPSERT_RECORDS_TAIL}", values(chunk.len(), 14));
             let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
             for record in chunk {
                 query = bind_record(query, record);
@@ -186,6 +186,7 @@ fn bind_record<'q>(query: Query<'q>, record: &'q Record) -> Query<'q> {
         .bind(milliseconds(record.first_seen))
         .bind(milliseconds(record.last_seen))
         .bind(0_i64)
+        .bind(defender.cluster.as_deref())
 }
 
 /// Refuses Defenders, says so in the audit log, and commits; who is refused already stays as before.
@@ -245,6 +246,7 @@ fn record(row: &AnyRow) -> Result<Record, sqlx::Error> {
             os: row.try_get("os")?,
             kernel: row.try_get("kernel")?,
             arch: row.try_get("arch")?,
+            cluster: row.try_get("cluster")?,
         },
         certificate: CertificateSummary {
             source: match source.as_str() {
@@ -284,14 +286,15 @@ const READING_REPORT: &str = "reading the newest report";
 const WRITING: &str = "writing reports and Defenders";
 
 const UPSERT_RECORDS_HEAD: &str = "INSERT INTO defenders (id, hostname, version, os, kernel, arch, address, certificate_source, \
-     certificate_not_after, certificate_sha256, first_seen, last_seen, last_seq) VALUES";
+     certificate_not_after, certificate_sha256, first_seen, last_seen, last_seq, cluster) VALUES";
 
 const UPSERT_RECORDS_TAIL: &str = "ON CONFLICT (id) DO UPDATE SET hostname = excluded.hostname, version = excluded.version, os = excluded.os, \
      kernel = excluded.kernel, arch = excluded.arch, address = excluded.address, \
      certificate_source = excluded.certificate_source, certificate_not_after = excluded.certificate_not_after, \
-     certificate_sha256 = excluded.certificate_sha256, last_seen = excluded.last_seen";
+     certificate_sha256 = excluded.certificate_sha256, last_seen = excluded.last_seen, \
+     cluster = excluded.cluster";
 
-/// Rows in one statement: 13 columns each stay well below SQLite's 32,766 parameters.
+/// Rows in one statement: 14 columns each stay well below SQLite's 32,766 parameters.
 const CHUNK: usize = 32;
 
 #[path = "fleet/certificates.rs"]

@@ -343,6 +343,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "rotation", include_str!("../../migrations/0008_rotation.sql")),
     (9, "meet", include_str!("../../migrations/0009_meet.sql")),
     (10, "certificates seen", include_str!("../../migrations/0010_certificates_seen.sql")),
+    (13, "cluster", include_str!("../../migrations/0013_cluster.sql")),
 ];
 
 /// What is acknowledged to a Defender is on the disk (`FULL`), and readers do not wait for the writer (`WAL`).

@@ -32,10 +32,12 @@ pub(super) struct Filter {
     pub(super) os: Option<String>,
     /// Only those of this machine architecture.
     pub(super) arch: Option<String>,
+    /// Only those of this cluster.
+    pub(super) cluster: Option<String>,
     /// Only those whose certificate has ended or ends within this time: a whole number and `s`, `m`, `h` or `d`, for
     /// example `30d`.
     pub(super) expires_within: Option<String>,
-    /// Only those whose host name, address, id, version, operating system, kernel or architecture contains this text,
+    /// Only those whose host name, address, id, version, operating system, kernel, architecture or cluster contains this text,
     /// in upper or lower case; from eight characters on, also those whose fingerprint does.
     pub(super) search: Option<String>,
     /// What to sort by, host name unless told. Where that is equal: by host name, then by id.
@@ -88,6 +90,7 @@ impl Filter {
             source: self.source.map(CertificateSource::from),
             os: self.os.clone(),
             arch: self.arch.clone(),
+            cluster: self.cluster.clone(),
             expires_before: self
                 .expires_within
                 .as_deref()
@@ -184,7 +187,7 @@ pub(super) fn end(name: &str, within: &str, now: OffsetDateTime) -> Result<Offse
     Ok(end.unwrap_or(now + time::Duration::days(365 * 1000)))
 }
 
-fn cells(row: &Row) -> [Cell; 12] {
+fn cells(row: &Row) -> [Cell; 13] {
     let (defender, certificate) = (&row.record.defender, &row.record.certificate);
     let time = |time: OffsetDateTime| Cell::from(time.format(&Rfc3339).unwrap_or_default());
     [
@@ -200,10 +203,11 @@ fn cells(row: &Row) -> [Cell; 12] {
         row.source().into(),
         time(certificate.not_after),
         certificate.sha256.as_str().into(),
+        defender.cluster.as_deref().unwrap_or_default().into(),
     ]
 }
 
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "id",
     "hostname",
     "version",
@@ -216,4 +220,5 @@ const COLUMNS: [&str; 12] = [
     "certificate_source",
     "certificate_not_after",
     "certificate_sha256",
+    "cluster",
 ];

@@ -144,6 +144,7 @@ impl Api {
                 os: text("Debian"),
                 kernel: text("6.1"),
                 arch: text("x86_64"),
+                cluster: None,
             },
             boot: Uuid::new_v4(),
             certificate: CertificateSummary {

@@ -102,6 +102,7 @@ fn record(number: u32, now: OffsetDateTime) -> Record {
             os: "Debian GNU/Linux 13 (trixie)".to_owned(),
             kernel: format!("6.12.{}-amd64", number % 40),
             arch: if number.is_multiple_of(3) { "aarch64" } else { "x86_64" }.to_owned(),
+            cluster: None,
         },
         certificate: CertificateSummary {
             source,

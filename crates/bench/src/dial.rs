@@ -103,6 +103,7 @@ impl Dialer {
                 os: "Debian GNU/Linux 12 (bookworm)".to_owned(),
                 kernel: "6.1.0-18-amd64".to_owned(),
                 arch: "x86_64".to_owned(),
+                cluster: None,
             },
             boot,
             certificate: self.certificate.clone(),

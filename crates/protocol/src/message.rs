@@ -76,6 +76,9 @@ pub struct DefenderIdentity {
     pub kernel: String,
     /// Machine architecture, for example `x86_64`.
     pub arch: String,
+    /// Name of the cluster that it was deployed to, where it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
 }
 
 /// The facts of one certificate that an operator compares.

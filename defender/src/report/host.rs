@@ -21,6 +21,8 @@ use super::sets::{Set, Sets};
 pub struct Source {
     /// Name shown in the Console; `None`: the host's.
     pub hostname: Option<String>,
+    /// Name of the cluster, where it was told.
+    pub cluster: Option<String>,
     /// The custom certificates directory.
     pub custom_dir: PathBuf,
     /// Whether it was there at start.
@@ -42,6 +44,9 @@ pub struct Facts {
     pub kernel: String,
     /// Machine architecture.
     pub arch: String,
+    /// Name of the cluster, where it was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// Processors online.
     pub cpus: Option<u64>,
     /// Memory in all.
@@ -119,6 +124,7 @@ pub fn look(source: &Source) -> Facts {
             .collect(),
         kernel: system_name(kernel.as_ref(), |name| name.release()),
         arch: system_name(kernel.as_ref(), |name| name.machine()),
+        cluster: source.cluster.clone(),
         cpus: sysconf(SysconfVar::_NPROCESSORS_ONLN)
             .ok()
             .flatten()
@@ -148,6 +154,7 @@ impl Facts {
             os: self.os.clone(),
             kernel: self.kernel.clone(),
             arch: self.arch.clone(),
+            cluster: self.cluster.clone(),
         }
     }
 }

@@ -38,6 +38,7 @@ fn hello(number: u32) -> Hello {
             os: ["Debian", "Alpine", "'; DROP TABLE defenders; --"][place % 3].to_owned(),
             kernel: format!("6.{}", number % 30),
             arch: ["x86_64", "aarch64"][place % 2].to_owned(),
+            cluster: [None, Some("east".to_owned())][place % 2].clone(),
         },
         boot: Uuid::nil(),
         certificate: CertificateSummary {

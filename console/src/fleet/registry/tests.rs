@@ -19,6 +19,7 @@ fn hello(id: Uuid) -> Hello {
             os: "Debian".to_owned(),
             kernel: "6.1".to_owned(),
             arch: "x86_64".to_owned(),
+            cluster: None,
         },
         boot: Uuid::from_u128(7),
         certificate: CertificateSummary {

@@ -23,6 +23,7 @@ fn record(number: u128) -> Record {
             os: "Debian".to_owned(),
             kernel: "6.1".to_owned(),
             arch: "x86_64".to_owned(),
+            cluster: number.is_multiple_of(2).then(|| format!("cluster-{number}")),
         },
         certificate: CertificateSummary {
             source: CertificateSource::Custom,

@@ -53,6 +53,7 @@ struct Column {
 struct RowView {
     id: String,
     hostname: String,
+    cluster: Option<String>,
     is_connected: bool,
     is_cloned: bool,
     last_seen: Moment,
@@ -160,6 +161,10 @@ impl List {
         self.filter.os.as_deref() == Some(value)
     }
 
+    fn is_cluster(&self, value: &str) -> bool {
+        self.filter.cluster.as_deref() == Some(value)
+    }
+
     fn is_arch(&self, value: &str) -> bool {
         self.filter.arch.as_deref() == Some(value)
     }
@@ -191,6 +196,7 @@ impl RowView {
         Self {
             id: defender.id.to_string(),
             hostname: defender.hostname.clone(),
+            cluster: defender.cluster.clone(),
             is_connected: row.is_connected(),
             is_cloned: row.twin().is_some(),
             last_seen: Moment::new(row.last_seen()),
@@ -225,6 +231,7 @@ fn query_of(filter: &Filter) -> String {
         ("source", filter.source.map(name_of)),
         ("os", filter.os.clone()),
         ("arch", filter.arch.clone()),
+        ("cluster", filter.cluster.clone()),
         ("expires_within", filter.expires_within.clone()),
         ("sort", filter.sort.map(name_of)),
         ("order", filter.order.map(name_of)),

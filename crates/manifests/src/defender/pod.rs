@@ -84,7 +84,8 @@ fn variables(defender: &Defender, ws_address: &str) -> Vec<EnvVar> {
         value_from: Some(EnvVarSource { field_ref: Some(node), ..EnvVarSource::default() }),
     };
     let name = defender.server_name.as_ref().map(|name| text("DEFENDER_CONSOLE_SERVER_NAME", name));
-    [text("WS_ADDRESS", ws_address), hostname].into_iter().chain(name).collect()
+    let cluster = defender.cluster.as_ref().map(|cluster| text("DEFENDER_CLUSTER", cluster));
+    [text("WS_ADDRESS", ws_address), hostname].into_iter().chain(name).chain(cluster).collect()
 }
 
 fn probe(period: i32, failures: i32) -> Probe {

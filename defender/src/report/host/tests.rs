@@ -8,6 +8,7 @@ use super::*;
 fn the_facts_of_this_host_are_found_and_stay_the_same() {
     let source = Source {
         hostname: None,
+        cluster: None,
         custom_dir: PathBuf::from("/nonexistent"),
         custom_watched: false,
         sets: Sets::default(),
