@@ -1,12 +1,12 @@
 //! `console export PLATFORM`: writes what people deploy a Console with. What is in it is in `crates/manifests`.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches, Parser};
 use manifests::flags::{self, ConsoleComposeFlags, ConsoleFlags, IstioFlags, OpenshiftFlags};
-use manifests::output::{self, Readers};
+use manifests::output::{self, Next, Readers};
 use manifests::{Console, ConsoleCompose, Faults, Istio, Openshift, YamlError};
 use zeroize::Zeroizing;
 
@@ -40,9 +40,12 @@ struct To<F: Args, O: Args> {
 
 #[derive(Args)]
 struct ClusterFile {
-    /// File to write, or - for standard output
-    #[arg(long, value_name = "FILE", default_value = "twistlock_console.yaml")]
-    output: PathBuf,
+    /// File to write, or - for standard output.
+    #[arg(long, help = OUTPUT_HELP, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write a Helm chart, a .tar.gz, instead of YAML
+    #[arg(long)]
+    helm: bool,
 }
 
 #[derive(Args)]
@@ -52,8 +55,8 @@ struct ComposeFile {
     output: PathBuf,
 }
 
-/// What came of it: faults, or the text and what to do with the file.
-type Written = Result<Result<Zeroizing<String>, YamlError>, Faults>;
+/// What came of it: faults, or the content.
+type Written = Result<Result<Zeroizing<Vec<u8>>, YamlError>, Faults>;
 
 /// Runs the command; `arguments` stand behind `export`. Exit status 0, 1 or 2.
 #[must_use]
@@ -61,27 +64,55 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let command = flags::with_variables(Export::command(), "CONSOLE_EXPORT");
     let arguments = std::iter::once("console export".into()).chain(arguments).collect();
     let (platform, given) = flags::read(command, arguments).unwrap_or_else(|usage| usage.exit());
-    let (output, next, written): (PathBuf, &str, Written) = match &*platform {
+    let (output, next, written): (PathBuf, Next<'_>, Written) = match &*platform {
         "compose" => {
             let To { file: ComposeFile { output }, flags } = read(&given);
-            (output, COMPOSE, ConsoleCompose::parse(&flags).map(|console| console.write()))
+            (output, Next::Compose, ConsoleCompose::parse(&flags).map(|console| console.write().map(bytes)))
         }
         "istio" => {
-            let To { file: ClusterFile { output }, flags } = read(&given);
-            (output, KUBECTL, Istio::parse(&flags).map(|console| console.write()))
+            let To { file, flags }: To<IstioFlags, ClusterFile> = read(&given);
+            let written = Istio::parse(&flags).map(|console| match file.helm {
+                true => console.chart(),
+                false => console.write().map(bytes),
+            });
+            (file.path(), file.next(Next::Kubectl, &given), written)
         }
         "openshift" => {
-            let To { file: ClusterFile { output }, flags } = read(&given);
-            (output, OC, Openshift::parse(&flags).map(|console| console.write()))
+            let To { file, flags }: To<OpenshiftFlags, ClusterFile> = read(&given);
+            let written = Openshift::parse(&flags).map(|console| match file.helm {
+                true => console.chart(),
+                false => console.write().map(bytes),
+            });
+            (file.path(), file.next(Next::Oc, &given), written)
         }
         _ => {
-            let To { file: ClusterFile { output }, flags } = read(&given);
-            (output, KUBECTL, Console::parse(&flags).map(|console| console.kubernetes()))
+            let To { file, flags }: To<ConsoleFlags, ClusterFile> = read(&given);
+            let written = Console::parse(&flags).map(|console| match file.helm {
+                true => console.chart(),
+                false => console.write().map(bytes),
+            });
+            (file.path(), file.next(Next::Kubectl, &given), written)
         }
     };
     match written {
-        Ok(text) => finish(&output, next, text),
-        Err(faults) => refuse(&platform, &faults),
+        Ok(Ok(content)) => output::finish(&output, &content, Readers::Anyone, next),
+        Ok(Err(error)) => {
+            eprintln!("error: {}", lifecycle::logging::error_chain(&error));
+            ExitCode::FAILURE
+        }
+        Err(faults) => output::refuse("console export", &platform, &faults),
+    }
+}
+
+impl ClusterFile {
+    fn path(&self) -> PathBuf {
+        let usual = if self.helm { "twistlock-console-helm.tar.gz" } else { "twistlock_console.yaml" };
+        self.output.clone().unwrap_or_else(|| PathBuf::from(usual))
+    }
+
+    fn next<'a>(&self, usual: Next<'a>, given: &'a ArgMatches) -> Next<'a> {
+        let namespace = given.get_one::<String>("namespace").map_or("twistlock", String::as_str);
+        if self.helm { Next::Helm("twistlock-console", namespace) } else { usual }
     }
 }
 
@@ -89,33 +120,10 @@ fn read<T: FromArgMatches>(given: &ArgMatches) -> T {
     T::from_arg_matches(given).unwrap_or_else(|usage| usage.exit())
 }
 
-fn finish(output: &Path, next: &str, text: Result<Zeroizing<String>, YamlError>) -> ExitCode {
-    let text = match text {
-        Ok(text) => text,
-        Err(error) => {
-            eprintln!("error: {}", lifecycle::logging::error_chain(&error));
-            return ExitCode::FAILURE;
-        }
-    };
-    if let Err(error) = output::write(output, &text, Readers::Anyone) {
-        eprintln!("error: {}; {}", lifecycle::logging::error_chain(&error), error.remedy());
-        return ExitCode::FAILURE;
-    }
-    if output != Path::new("-") {
-        eprintln!(
-            "Wrote {}. Next: {next} {0}{}",
-            output.display(),
-            if next == COMPOSE { " up -d" } else { "" }
-        );
-    }
-    ExitCode::SUCCESS
+fn bytes(text: Zeroizing<String>) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(text.as_bytes().to_vec())
 }
 
-fn refuse(platform: &str, faults: &Faults) -> ExitCode {
-    eprint!("{faults}\nFor more information, try 'console export {platform} --help'.\n");
-    ExitCode::from(2)
-}
-
-const COMPOSE: &str = "docker-compose -f";
-const KUBECTL: &str = "kubectl apply -f";
-const OC: &str = "oc apply -f";
+/// Not a doc comment: the brackets would be taken for a link.
+const OUTPUT_HELP: &str = "File to write, or - for standard output [default: twistlock_console.yaml; with --helm \
+     twistlock-console-helm.tar.gz]";

@@ -11,19 +11,24 @@
 //! custom/         objects that are not Kubernetes' own: OpenShift, Istio, Gateway API
 //! meta.rs         names and labels of objects
 //! yaml.rs         objects -> text, always the same for the same objects
-//! output.rs       text -> file, whole or not at all
+//! chart/          objects -> a Helm chart, archive.rs packs it
+//! kustomize.rs    the bases in deploy/kubernetes/
+//! output.rs       content -> file, whole or not at all
 //! fault.rs        what is wrong with a flag
 //! ```
 //!
 //! Nothing here asks anybody anything: flags (and for a Defender its install bundle) in, text out.
 
+mod archive;
 mod certs;
+mod chart;
 mod compose;
 mod console;
 mod custom;
 mod defender;
 mod fault;
 pub mod flags;
+pub mod kustomize;
 mod meta;
 pub mod output;
 mod values;
@@ -32,7 +37,7 @@ mod yaml;
 
 pub use compose::{ConsoleCompose, DefenderCompose};
 pub use console::{Console, Istio, Openshift};
-pub use defender::{Bundle, BundleError, Defender};
+pub use defender::{Bundle, BundleError, Defender, Platform};
 pub use fault::{Fault, Faults};
 pub use values::HostPort;
 pub use yaml::YamlError;

@@ -1,9 +1,11 @@
-//! Text -> file: whole or not at all. What is there stays until the new content is complete.
+//! Content -> file: whole or not at all. What is there stays until the new content is complete.
 
+use std::fmt;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use thiserror::Error;
 
@@ -14,6 +16,54 @@ pub enum Readers {
     Anyone,
     /// Nobody but its owner: it holds a key.
     Owner,
+}
+
+/// What people do with the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next<'a> {
+    /// `docker-compose up`.
+    Compose,
+    /// `helm install` of a release with this name into this Namespace.
+    Helm(&'a str, &'a str),
+    /// `kubectl apply`.
+    Kubectl,
+    /// `oc apply`.
+    Oc,
+}
+
+impl Next<'_> {
+    fn command(self, file: &str) -> String {
+        match self {
+            Self::Compose => format!("docker-compose -f {file} up -d"),
+            Self::Helm(release, namespace) => {
+                let path = if file.starts_with('/') { file.to_owned() } else { format!("./{file}") };
+                format!("helm install {release} {path} --namespace {namespace} --create-namespace")
+            }
+            Self::Kubectl => format!("kubectl apply -f {file}"),
+            Self::Oc => format!("oc apply -f {file}"),
+        }
+    }
+}
+
+/// Writes the file, and says what to do with it or why there is none. The exit status of the program.
+#[must_use]
+pub fn finish(to: &Path, content: &[u8], readers: Readers, next: Next<'_>) -> ExitCode {
+    if let Err(error) = write(to, content, readers) {
+        eprintln!("error: {error}: {}; {}", error.source, error.remedy());
+        return ExitCode::FAILURE;
+    }
+    if to != Path::new("-") {
+        let file = to.display().to_string();
+        eprintln!("Wrote {file}. Next: {}", next.command(&file));
+    }
+    ExitCode::SUCCESS
+}
+
+/// Says what is wrong with the flags of `program PLATFORM`. The exit status of the program.
+#[must_use]
+pub fn refuse(program: &str, platform: &str, faults: &impl fmt::Display) -> ExitCode {
+    eprint!("{faults}\nFor more information, try '{program} {platform} --help'.\n");
+    ExitCode::from(2)
 }
 
 /// Why nothing was written.
@@ -46,30 +96,30 @@ impl OutputError {
     }
 }
 
-/// Writes `text` to the file `to`, or to standard output when that is `-`.
+/// Writes `content` to the file `to`, or to standard output when that is `-`.
 ///
 /// # Errors
 /// What the system says; then `to` is as it was.
-pub fn write(to: &Path, text: &str, readers: Readers) -> Result<(), OutputError> {
+pub fn write(to: &Path, content: &[u8], readers: Readers) -> Result<(), OutputError> {
     let fault = |source| OutputError { path: shown(to), source };
     if to == Path::new("-") {
         let mut out = io::stdout().lock();
-        return out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(fault);
+        return out.write_all(content).and_then(|()| out.flush()).map_err(fault);
     }
     match fs::metadata(to) {
         Ok(there) if there.is_dir() => Err(fault(io::ErrorKind::IsADirectory.into())),
         // A pipe or a device is written to; to put a file in its place would take it away.
         Ok(there) if !there.is_file() => {
             let mut out = OpenOptions::new().write(true).open(to).map_err(fault)?;
-            out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(fault)
+            out.write_all(content).and_then(|()| out.flush()).map_err(fault)
         }
         // Behind a link stands the file that is meant.
-        Ok(_) => fs::canonicalize(to).and_then(|file| replace(&file, text, readers)).map_err(fault),
-        Err(_) => replace(to, text, readers).map_err(fault),
+        Ok(_) => fs::canonicalize(to).and_then(|file| replace(&file, content, readers)).map_err(fault),
+        Err(_) => replace(to, content, readers).map_err(fault),
     }
 }
 
-fn replace(file: &Path, text: &str, readers: Readers) -> io::Result<()> {
+fn replace(file: &Path, content: &[u8], readers: Readers) -> io::Result<()> {
     let dir = match file.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
         _ => PathBuf::from("."),
@@ -83,7 +133,7 @@ fn replace(file: &Path, text: &str, readers: Readers) -> io::Result<()> {
         .prefix(".garrison-")
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(dir)?;
-    new.write_all(text.as_bytes())?;
+    new.write_all(content)?;
     new.as_file().sync_all()?;
     new.persist(file).map_err(|error| error.error)?;
     Ok(())
@@ -107,7 +157,7 @@ mod tests {
         let file = dir.path().join("defender.yaml");
         fs::write(&file, "old").expect("written");
         fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("ours");
-        write(&file, "new", Readers::Owner).expect("written");
+        write(&file, b"new", Readers::Owner).expect("written");
         assert_eq!((fs::read_to_string(&file).expect("there").as_str(), mode(&file)), ("new", 0o600));
         assert_eq!(fs::read_dir(dir.path()).expect("ours").count(), 1, "nothing is left beside it");
     }
@@ -116,9 +166,9 @@ mod tests {
     fn what_cannot_be_written_leaves_nothing_behind_and_says_what_to_do() {
         let dir = tempfile::tempdir().expect("a directory");
         let error =
-            write(&dir.path().join("none/x.yaml"), "text", Readers::Anyone).expect_err("no directory");
+            write(&dir.path().join("none/x.yaml"), b"text", Readers::Anyone).expect_err("no directory");
         assert!(error.remedy().contains("make its directory"), "{error}");
-        let error = write(dir.path(), "text", Readers::Anyone).expect_err("a directory");
+        let error = write(dir.path(), b"text", Readers::Anyone).expect_err("a directory");
         assert!(error.remedy().contains("name a file in it"), "{error}");
         assert_eq!(fs::read_dir(dir.path()).expect("ours").count(), 0);
     }
@@ -129,10 +179,10 @@ mod tests {
         let (link, file) = (dir.path().join("link"), dir.path().join("file"));
         fs::write(&file, "old").expect("written");
         std::os::unix::fs::symlink("file", &link).expect("a link");
-        write(&link, "new", Readers::Anyone).expect("written");
+        write(&link, b"new", Readers::Anyone).expect("written");
         assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
         assert_eq!(fs::read_to_string(&file).expect("there"), "new");
-        write(Path::new("/dev/null"), "text", Readers::Owner).expect("written");
+        write(Path::new("/dev/null"), b"text", Readers::Owner).expect("written");
         assert!(!fs::metadata("/dev/null").expect("there").is_file());
     }
 }

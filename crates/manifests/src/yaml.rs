@@ -28,6 +28,19 @@ impl Documents {
         Ok(())
     }
 
+    /// One object, without a head.
+    pub(crate) fn one(object: &impl Serialize) -> Result<Zeroizing<String>, YamlError> {
+        // Large enough that a key in it is not left behind in memory as the text grows.
+        let mut text = Zeroizing::new(String::with_capacity(32 * 1024));
+        append(&mut text, object)?;
+        Ok(text)
+    }
+
+    /// The objects, in order.
+    pub(crate) fn objects(&self) -> &[Value] {
+        &self.0
+    }
+
     /// The file: `head` as a comment, then each document.
     pub(crate) fn write(&self, head: &str) -> Result<Zeroizing<String>, YamlError> {
         // Large enough that a key in it is not left behind in memory as the text grows.
@@ -39,12 +52,16 @@ impl Documents {
         }
         for document in &self.0 {
             text.push_str("---\n");
-            // Not folded: a long string stays on one line, as people search for it.
-            let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-            serde_saphyr::to_fmt_writer_with_options(&mut *text, document, options)?;
+            append(&mut text, document)?;
         }
         Ok(text)
     }
+}
+
+/// Not folded: a long string stays on one line, as people search for it.
+fn append(text: &mut String, object: &impl Serialize) -> Result<(), YamlError> {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    Ok(serde_saphyr::to_fmt_writer_with_options(text, object, options)?)
 }
 
 #[cfg(test)]

@@ -1,45 +1,61 @@
-//! Any combination of good flags gives files that are valid, consistent and always the same. Judged by
-//! `../shared/tools/validate-manifests` beside the checkout, against strict schemas of each kind.
+//! Any combination of good flags gives files that are valid, consistent and always the same, and charts that render the
+//! same objects. Judged by `judge.py`: strict schemas of each version of Kubernetes, Helm itself, and, where it lies beside
+//! the checkout, `../shared/tools/validate-manifests` with the schemas of the other kinds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use manifests::flags::{CertsFlags, ConsoleFlags, DefenderFlags, IstioFlags, OpenshiftFlags, WorkloadFlags};
-use manifests::{Bundle, Console, Defender, Istio, Openshift};
+use manifests::{Bundle, Console, Defender, Istio, Openshift, Platform};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use tempfile::TempDir;
 
-/// Each case starts an interpreter: few at a time, other ones each time.
-const CASES: u32 = 8;
+/// Other ones each time; all are judged by one call of the interpreter.
+const CASES: u32 = 12;
 
 #[test]
 fn every_combination_of_flags_gives_a_valid_console() {
-    let Some(tool) = tool() else { return };
-    let flags = (workload(), certs(), any::<[bool; 8]>(), 0..4_u8);
-    run(flags, |(workload, certs, [a, b, c, d, e, f, g, h], platform)| {
+    let (mut files, mut runner) = (Files::new(), TestRunner::default());
+    let strategy = (workload(), certs(), any::<[bool; 9]>(), 0..4_u8);
+    for _ in 0..CASES {
+        let (workload, certs, [a, b, c, d, e, f, g, h, i], platform) =
+            strategy.new_tree(&mut runner).expect("a case").current();
         let flags = ConsoleFlags {
             workload,
             certs,
             no_namespace_object: a,
             disruption_budget: b,
+            trusted_proxy: if b {
+                vec!["10.0.0.0/8".to_owned(), "2001:db8::7".to_owned()]
+            } else {
+                Vec::new()
+            },
+            https_proxy_protocol: b && c,
             service_type: c.then(|| "LoadBalancer".to_owned()),
-            service_annotation: if d { vec!["example.com/a=yes".to_owned()] } else { Vec::new() },
+            service_annotation: if d { vec!["example.com/a={{ yes }}".to_owned()] } else { Vec::new() },
             http_port: e.then_some(8081),
             public_url: f.then(|| "https://console.example.com".to_owned()),
             storage_class: g.then(|| "fast".to_owned()),
+            persistent_volume_label: if i { vec!["app-volume=on".to_owned()] } else { Vec::new() },
             admin_password_secret: h.then(|| "first-user".to_owned()),
             database_secret: a.then(|| "database".to_owned()),
             ..ConsoleFlags::default()
         };
-        judge(&tool, || match platform {
-            0 => Console::parse(&flags).expect("good").kubernetes().expect("YAML").to_string(),
-            1 => {
+        match platform {
+            0 => files.add(|| {
+                let console = Console::parse(&flags).expect("good");
+                (console.write().expect("YAML"), console.chart().expect("a chart"))
+            }),
+            1 => files.add(|| {
                 let route_host = c.then(|| "console.example.com".to_owned());
                 let flags =
                     OpenshiftFlags { route_host, console: flags.clone(), ..OpenshiftFlags::default() };
-                Openshift::parse(&flags).expect("good").write().expect("YAML").to_string()
-            }
-            _ => {
+                let console = Openshift::parse(&flags).expect("good");
+                (console.write().expect("YAML"), console.chart().expect("a chart"))
+            }),
+            _ => files.add(|| {
                 let flags = IstioFlags {
                     host: vec!["console.example.com".to_owned(), "*.example.org".to_owned()],
                     https: c.then(|| "passthrough".to_owned()),
@@ -51,17 +67,20 @@ fn every_combination_of_flags_gives_a_valid_console() {
                     console: flags.clone(),
                     ..IstioFlags::default()
                 };
-                Istio::parse(&flags).expect("good").write().expect("YAML").to_string()
-            }
-        });
-    });
+                let console = Istio::parse(&flags).expect("good");
+                (console.write().expect("YAML"), console.chart().expect("a chart"))
+            }),
+        }
+    }
+    files.judge();
 }
 
 #[test]
 fn every_combination_of_flags_gives_valid_defenders() {
-    let Some(tool) = tool() else { return };
-    let bundle = bundle();
-    run((workload(), certs(), any::<[bool; 5]>()), |(workload, certs, [a, b, c, d, e])| {
+    let (mut files, mut runner, bundle) = (Files::new(), TestRunner::default(), bundle());
+    let strategy = (workload(), certs(), any::<[bool; 5]>());
+    for _ in 0..CASES {
+        let (workload, certs, [a, b, c, d, e]) = strategy.new_tree(&mut runner).expect("a case").current();
         let flags = DefenderFlags {
             cluster_address: Some("console.example.com".to_owned()),
             console_server_name: a.then(|| "twistlock-console".to_owned()),
@@ -72,20 +91,80 @@ fn every_combination_of_flags_gives_valid_defenders() {
             certs,
             ..DefenderFlags::default()
         };
-        let defender = Defender::parse(&flags).expect("good");
-        judge(&tool, || defender.kubernetes(8084, e.then_some(&bundle)).expect("YAML").to_string());
-        judge(&tool, || defender.openshift(8084, e.then_some(&bundle)).expect("YAML").to_string());
-    });
+        let bundle = e.then_some(&bundle);
+        for platform in [Platform::Kubernetes, Platform::Openshift] {
+            files.add(|| {
+                let defender = Defender::parse(&flags).expect("good");
+                let yaml = defender.write(platform, 8084, bundle).expect("YAML");
+                (yaml, defender.chart(platform, 8084, bundle).expect("a chart"))
+            });
+        }
+    }
+    files.judge();
 }
 
-fn run<S: Strategy>(strategy: S, check: impl Fn(S::Value)) {
-    let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 8, ..Config::default() };
-    TestRunner::new(config)
-        .run(&strategy, |value| {
-            check(value);
-            Ok(())
-        })
-        .expect("valid");
+#[test]
+fn the_judge_finds_what_is_wrong() {
+    for (name, text, expected) in [
+        (
+            "unknown",
+            "apiVersion: apps/v1\nkind: Deploymint\nmetadata: {name: a}\n",
+            "schema for kind Deploymint",
+        ),
+        ("misspelt", "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {typ: ClusterIP}\n", "'typ'"),
+    ] {
+        let files = Files::new();
+        std::fs::write(files.dir.path().join(format!("{name}.yaml")), text).expect("written");
+        let (is_good, told) = files.told();
+        assert!(!is_good && told.contains(expected), "{told}");
+    }
+    let (is_good, told) = Files::new().told();
+    assert!(!is_good, "nothing to judge: {told}");
+}
+
+/// Files and charts of one test.
+struct Files {
+    dir: TempDir,
+    count: usize,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a directory"), count: 0 }
+    }
+
+    /// Writes twice, and compares.
+    fn add<Y: AsRef<str>, C: AsRef<[u8]>>(&mut self, write: impl Fn() -> (Y, C)) {
+        let ((text, chart), (again, chart_again)) = (write(), write());
+        assert_eq!(text.as_ref(), again.as_ref(), "the same flags gave another file");
+        assert!(chart.as_ref() == chart_again.as_ref(), "the same flags gave another chart");
+        self.count += 1;
+        let file = |end| self.dir.path().join(format!("{:02}{end}", self.count));
+        std::fs::write(file(".yaml"), text.as_ref()).expect("written");
+        std::fs::write(file(".tar.gz"), chart.as_ref()).expect("written");
+    }
+
+    fn judge(self) {
+        let (is_good, told) = self.told();
+        if !is_good {
+            panic!("{told}\nsee {}", self.dir.keep().display());
+        }
+        assert!(told.contains(&format!("{} files", self.count)), "{told}");
+        eprintln!("{told}");
+    }
+
+    fn told(&self) -> (bool, String) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders down");
+        let mut command = Command::new(root.join("target/kubernetes-validate/bin/python"));
+        command.arg(root.join("crates/manifests/tests/judge.py")).arg(self.dir.path());
+        command.arg("--helm").arg(root.join("target/kubernetes/helm"));
+        if let Some(checker) = checker(root) {
+            command.arg("--checker").arg(checker).arg("--checker-flags").arg(CHECKER_FLAGS);
+        }
+        let output = command.output().expect("kubernetes-validate: `cargo xtask test` installs it");
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&told).into_owned())
+    }
 }
 
 /// Strings that a YAML 1.1 reader takes for something else are among the values.
@@ -127,24 +206,6 @@ fn certs() -> impl Strategy<Value = CertsFlags> {
     })
 }
 
-/// Writes twice, compares, and has the tool judge.
-fn judge(tool: &Path, write: impl Fn() -> String) {
-    let text = write();
-    assert_eq!(text, write(), "the same flags gave another file");
-    let dir = tempfile::tempdir().expect("a directory");
-    let file = dir.path().join("file.yaml");
-    std::fs::write(&file, &text).expect("written");
-    let mut command = Command::new("python3");
-    // What lies in the cluster already, or may be chosen by those who run it.
-    let external = "Secret/pull,Secret/pull-2,Secret/first-user,Secret/database,Secret/twistlock-console-tls,\
-                    PersistentVolumeClaim/own,PriorityClass/high";
-    command.arg(tool).args(["--strict", "--require-namespace", "--allow-root", "--allow-unknown-kinds"]);
-    command.args(["--allow-host-namespaces", "--ignore", "host-path", "--external", external]).arg(&file);
-    let output = command.output().expect("python3");
-    let told = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&told));
-}
-
 fn bundle() -> Bundle {
     use base64::Engine as _;
     let pem = |kind: &str| format!("-----BEGIN {kind}-----\nQUJD\n-----END {kind}-----\n");
@@ -157,13 +218,13 @@ fn bundle() -> Bundle {
         .expect("a bundle")
 }
 
-/// The tool, which lies beside the checkout or beside the directory of checkouts.
-fn tool() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders down");
-    let mut places =
-        ["../shared", "../../shared"].map(|place| root.join(place).join("tools/validate-manifests"));
-    places.iter_mut().find(|place| place.is_file()).map(std::mem::take).or_else(|| {
-        eprintln!("NOT CHECKED: there is no ../shared/tools/validate-manifests beside this checkout");
-        None
-    })
+/// A further judge, which lies beside the checkout or beside the directory of checkouts where there is one.
+fn checker(root: &Path) -> Option<PathBuf> {
+    let places = ["../shared", "../../shared"].map(|place| root.join(place));
+    places.into_iter().map(|place| place.join("tools/validate-manifests")).find(|place| place.is_file())
 }
+
+/// What lies in the cluster already, or may be chosen by those who run it. The value must not begin like a flag.
+const CHECKER_FLAGS: &str = " --strict --require-namespace --allow-root --allow-unknown-kinds --allow-host-namespaces \
+     --ignore host-path --external Secret/pull,Secret/pull-2,Secret/first-user,Secret/database,\
+     Secret/twistlock-console-tls,PersistentVolumeClaim/own,PriorityClass/high";

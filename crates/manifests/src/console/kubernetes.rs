@@ -13,7 +13,7 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 pub(super) fn write(console: &Console, documents: &mut Documents) -> Result<(), YamlError> {
@@ -62,6 +62,10 @@ fn claim(console: &Console, meta: &Meta) -> PersistentVolumeClaim {
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
             resources: Some(VolumeResourceRequirements { limits: None, requests: Some(size.into()) }),
+            selector: (!console.volume_labels.is_empty()).then(|| LabelSelector {
+                match_labels: Some(console.volume_labels.clone()),
+                match_expressions: None,
+            }),
             storage_class_name: console.storage_class.clone(),
             ..PersistentVolumeClaimSpec::default()
         }),

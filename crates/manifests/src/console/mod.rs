@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use crate::certs::{CustomCerts, Pair, SERVER};
+use crate::chart;
 use crate::fault::{Faults, Judge};
 use crate::flags::ConsoleFlags;
 use crate::meta::{Labels, Meta};
-use crate::values::address::{public_url, san};
+use crate::values::address::{network, public_url, san};
 use crate::values::pods::amount;
-use crate::values::{annotation, object_name};
+use crate::values::{annotation, label, object_name};
 use crate::workload::{Defaults, Workload};
 use crate::yaml::{Documents, YamlError};
 
@@ -33,10 +34,14 @@ pub struct Console {
     service_annotations: BTreeMap<String, String>,
     http_port: Option<u16>,
     public_url: Option<String>,
+    /// Whom the Console believes about its clients, and in what way.
+    proxies: Proxies,
     /// Of the Service and the user's.
     names: Vec<String>,
     storage_class: Option<String>,
     storage_size: String,
+    /// Labels of a volume that was made by hand.
+    volume_labels: Labels,
     database_secret: Option<String>,
     admin_password_secret: Option<String>,
     admin_user: Option<String>,
@@ -85,10 +90,15 @@ impl Console {
                 .collect(),
             http_port: flags.http_port,
             public_url: url.map(|(url, _)| url),
+            proxies: Proxies::parse(flags, judge),
             storage_class: judge.text("--storage-class", flags.storage_class.as_deref(), object_name),
             storage_size: judge
                 .text("--storage-size", flags.storage_size.as_deref(), amount)
                 .map_or_else(|| STORAGE_SIZE.to_owned(), |size| size.text),
+            volume_labels: judge
+                .texts("--persistent-volume-label", &flags.persistent_volume_label, label)
+                .into_iter()
+                .collect(),
             database_secret: judge.text("--database-secret", flags.database_secret.as_deref(), object_name),
             admin_password_secret: judge.text(
                 "--admin-password-secret",
@@ -113,10 +123,22 @@ impl Console {
     ///
     /// # Errors
     /// When an object cannot be written.
-    pub fn kubernetes(&self) -> Result<Zeroizing<String>, YamlError> {
+    pub fn write(&self) -> Result<Zeroizing<String>, YamlError> {
+        self.objects()?.write(kubernetes::HEAD)
+    }
+
+    /// The Helm chart, a `.tar.gz`.
+    ///
+    /// # Errors
+    /// When an object cannot be written.
+    pub fn chart(&self) -> Result<Zeroizing<Vec<u8>>, YamlError> {
+        chart::CONSOLE.write(&self.objects()?)
+    }
+
+    fn objects(&self) -> Result<Documents, YamlError> {
         let mut documents = Documents::default();
         kubernetes::write(self, &mut documents)?;
-        documents.write(kubernetes::HEAD)
+        Ok(documents)
     }
 
     /// Name of the Service from anywhere in the cluster.
@@ -126,6 +148,33 @@ impl Console {
 
     fn meta(&self) -> Meta {
         Meta::new(NAME, "console", &self.workload.namespace, &self.workload.labels)
+    }
+}
+
+/// Proxies before the Console.
+#[derive(Debug)]
+struct Proxies {
+    trusted: Vec<String>,
+    speak_to_https: bool,
+    speak_to_defenders: bool,
+}
+
+impl Proxies {
+    fn parse(flags: &ConsoleFlags, judge: &mut Judge) -> Self {
+        let trusted = judge.texts("--trusted-proxy", &flags.trusted_proxy, network);
+        for (flag, is_on) in [
+            ("--https-proxy-protocol", flags.https_proxy_protocol),
+            ("--defender-proxy-protocol", flags.defender_proxy_protocol),
+        ] {
+            if is_on && trusted.is_empty() {
+                judge.note(flag, "it belongs to --trusted-proxy NETWORK, which is missing");
+            }
+        }
+        Self {
+            trusted,
+            speak_to_https: flags.https_proxy_protocol,
+            speak_to_defenders: flags.defender_proxy_protocol,
+        }
     }
 }
 

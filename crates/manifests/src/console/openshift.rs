@@ -4,6 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{Console, NAME, kubernetes};
 use crate::certs::CustomCerts;
+use crate::chart;
 use crate::custom::openshift::{Constraints, route};
 use crate::fault::{Faults, Judge};
 use crate::flags::OpenshiftFlags;
@@ -51,6 +52,18 @@ impl Openshift {
     /// # Errors
     /// When an object cannot be written.
     pub fn write(&self) -> Result<Zeroizing<String>, YamlError> {
+        self.objects()?.write(HEAD)
+    }
+
+    /// The Helm chart, a `.tar.gz`.
+    ///
+    /// # Errors
+    /// When an object cannot be written.
+    pub fn chart(&self) -> Result<Zeroizing<Vec<u8>>, YamlError> {
+        chart::CONSOLE.write(&self.objects()?)
+    }
+
+    fn objects(&self) -> Result<Documents, YamlError> {
         let console = &self.console;
         let meta = console.meta();
         let mut documents = Documents::default();
@@ -64,7 +77,7 @@ impl Openshift {
         documents.push(&route(meta.object(NAME), route_host, NAME, "https", "Redirect"))?;
         let defenders = meta.object("twistlock-console-defender");
         documents.push(&route(defenders, self.defender_route_host.clone(), NAME, "tls-defender", "None"))?;
-        documents.write(HEAD)
+        Ok(documents)
     }
 }
 

@@ -20,6 +20,18 @@ pub(super) fn settings(console: &Console) -> BTreeMap<String, String> {
     if let Some(url) = &console.public_url {
         settings.insert("CONSOLE_PUBLIC_URL".to_owned(), url.clone());
     }
+    let proxies = &console.proxies;
+    if !proxies.trusted.is_empty() {
+        settings.insert("CONSOLE_TRUSTED_PROXIES".to_owned(), proxies.trusted.join(","));
+    }
+    for (variable, is_on) in [
+        ("CONSOLE_HTTPS_PROXY_PROTOCOL", proxies.speak_to_https),
+        ("CONSOLE_DEFENDER_PROXY_PROTOCOL", proxies.speak_to_defenders),
+    ] {
+        if is_on {
+            settings.insert(variable.to_owned(), "true".to_owned());
+        }
+    }
     settings
 }
 

@@ -27,6 +27,8 @@ fn contradictions_are_refused_with_the_way_out() {
         },
         http_port: Some(8083),
         admin_user: text("eve"),
+        trusted_proxy: vec!["proxy.example.com".to_owned()],
+        defender_proxy_protocol: true,
         ..ConsoleFlags::default()
     };
     let told = faults(&flags);
@@ -38,6 +40,8 @@ fn contradictions_are_refused_with_the_way_out() {
         "--custom-certs-csi-attribute: it belongs to --custom-certs-csi",
         "--http-port: 8083 is taken",
         "--admin-user: it belongs to --admin-password-secret",
+        "--trusted-proxy: \"proxy.example.com\" is no range",
+        "--defender-proxy-protocol: it belongs to --trusted-proxy",
     ] {
         assert!(told.contains(expected), "{expected} in {told}");
     }
@@ -61,7 +65,7 @@ fn the_same_flags_give_the_same_bytes_and_the_service_s_names_are_in_the_certifi
         san: vec!["192.0.2.7".to_owned(), "twistlock-console".to_owned()],
         ..ConsoleFlags::default()
     };
-    let write = || Console::parse(&flags).expect("good").kubernetes().expect("YAML");
+    let write = || Console::parse(&flags).expect("good").write().expect("YAML");
     assert_eq!(*write(), *write());
     let names = "twistlock-console,twistlock-console.security,twistlock-console.security.svc,\
                  twistlock-console.security.svc.cluster.local,console.example.com,192.0.2.7";

@@ -2,10 +2,9 @@
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec, DaemonSetUpdateStrategy, RollingUpdateDaemonSet};
-use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{self, PodSpec, PodTemplateSpec, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use zeroize::Zeroizing;
 
 use super::{Bundle, Defender, NAME, PAIRS, Platform, pod};
 use crate::certs::CustomCerts;
@@ -13,12 +12,23 @@ use crate::custom::openshift::Constraints;
 use crate::meta::Meta;
 use crate::yaml::{Documents, YamlError};
 
-pub(super) fn write(
+/// Where the install bundle is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Secret<'a> {
+    /// In a Secret that somebody else makes.
+    Elsewhere,
+    /// In a Secret of the file.
+    Here(&'a Bundle),
+    /// Nowhere: Defenders have certificates from elsewhere.
+    None,
+}
+
+pub(super) fn objects(
     defender: &Defender,
     platform: Platform,
     ws_address: &str,
-    bundle: Option<&Bundle>,
-) -> Result<Zeroizing<String>, YamlError> {
+    bundle: Secret<'_>,
+) -> Result<Documents, YamlError> {
     let meta = defender.meta();
     let mut documents = Documents::default();
     documents.push(&ServiceAccount {
@@ -32,7 +42,7 @@ pub(super) fn write(
     if platform == Platform::Openshift {
         documents.push(&constraints(defender, &meta, &role))?;
     }
-    if let Some(bundle) = bundle {
+    if let Secret::Here(bundle) = bundle {
         documents.push(&secret(&meta, bundle))?;
     }
     if let Some(certs) = &defender.certs {
@@ -40,12 +50,16 @@ pub(super) fn write(
             documents.push(&certificate)?;
         }
     }
-    let pod = pod::spec(defender, platform, ws_address, bundle.is_some());
+    let pod = pod::spec(defender, platform, ws_address, !matches!(bundle, Secret::None));
     documents.push(&daemon_set(&meta, pod))?;
-    documents.write(match platform {
+    Ok(documents)
+}
+
+pub(super) fn head(platform: Platform) -> &'static str {
+    match platform {
         Platform::Kubernetes => HEAD,
         Platform::Openshift => OPENSHIFT_HEAD,
-    })
+    }
 }
 
 /// A Defender asks the cluster for nothing, so the role grants nothing: no Secret, no pod can be read with it. On
@@ -93,18 +107,18 @@ fn role_binding(meta: &Meta, name: &str) -> ClusterRoleBinding {
     }
 }
 
-fn secret(meta: &Meta, bundle: &Bundle) -> Secret {
+fn secret(meta: &Meta, bundle: &Bundle) -> v1::Secret {
     let file = |name: &str, content: &str| (name.to_owned(), ByteString(content.as_bytes().to_vec()));
     let files = [
         file("defender-ca.pem", &bundle.ca),
         file("defender-client-cert.pem", &bundle.cert),
         file("defender-client-key.pem", &bundle.key),
     ];
-    Secret {
+    v1::Secret {
         data: Some(files.into()),
         metadata: meta.object(SECRET),
         type_: Some("Opaque".to_owned()),
-        ..Secret::default()
+        ..v1::Secret::default()
     }
 }
 

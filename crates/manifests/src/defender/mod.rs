@@ -7,13 +7,14 @@ mod pod;
 use zeroize::Zeroizing;
 
 use crate::certs::{CLIENT, CustomCerts, Pair};
+use crate::chart;
 use crate::fault::{Faults, Judge};
 use crate::flags::DefenderFlags;
 use crate::meta::{CLUSTER_LABEL, Meta};
 use crate::values::address::host;
 use crate::values::{HostPort, cluster_name};
 use crate::workload::{Defaults, Workload};
-use crate::yaml::YamlError;
+use crate::yaml::{Documents, YamlError};
 
 pub use bundle::{Bundle, BundleError};
 
@@ -22,16 +23,20 @@ pub use bundle::{Bundle, BundleError};
 pub struct Defender {
     address: HostPort,
     server_name: Option<String>,
+    /// Name of the cluster, shown beside its Defenders.
+    cluster: Option<String>,
     workload: Workload,
     certs: Option<CustomCerts>,
     has_control_plane: bool,
     has_host_network: bool,
 }
 
-/// Where the file goes.
+/// Where Defenders are deployed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Platform {
+pub enum Platform {
+    /// Any Kubernetes.
     Kubernetes,
+    /// OpenShift, with its SecurityContextConstraints.
     Openshift,
 }
 
@@ -50,7 +55,7 @@ impl Defender {
             judge.required("--cluster-address", flags.cluster_address.as_deref(), form, |text| text.parse());
         let mut workload = Workload::parse(&flags.workload, &DEFAULTS, &mut judge);
         let cluster = judge.text("--cluster", flags.cluster.as_deref(), cluster_name);
-        workload.labels.extend(cluster.map(|name| (CLUSTER_LABEL.to_owned(), name)));
+        workload.labels.extend(cluster.iter().map(|name| (CLUSTER_LABEL.to_owned(), name.clone())));
         let server_name = judge.text("--console-server-name", flags.console_server_name.as_deref(), |text| {
             host(text)
                 .ok_or_else(|| format!("{text:?} is no name or address; write a DNS name or an IP address"))
@@ -60,6 +65,7 @@ impl Defender {
         judge.end(Self {
             address,
             server_name,
+            cluster,
             workload,
             certs,
             has_control_plane: !flags.no_control_plane,
@@ -79,20 +85,50 @@ impl Defender {
         format!("wss://{}", self.address.authority(port))
     }
 
-    /// The file for Kubernetes. It holds the bundle's key.
+    /// The file for a platform. It holds the bundle's key.
     ///
     /// # Errors
     /// When an object cannot be written.
-    pub fn kubernetes(&self, port: u16, bundle: Option<&Bundle>) -> Result<Zeroizing<String>, YamlError> {
-        kubernetes::write(self, Platform::Kubernetes, &self.ws_address(port), bundle)
+    pub fn write(
+        &self,
+        platform: Platform,
+        port: u16,
+        bundle: Option<&Bundle>,
+    ) -> Result<Zeroizing<String>, YamlError> {
+        self.objects(platform, port, bundle)?.write(kubernetes::head(platform))
     }
 
-    /// The file for OpenShift. It holds the bundle's key.
+    /// The Helm chart for a platform, a `.tar.gz`. It holds the bundle's key.
     ///
     /// # Errors
     /// When an object cannot be written.
-    pub fn openshift(&self, port: u16, bundle: Option<&Bundle>) -> Result<Zeroizing<String>, YamlError> {
-        kubernetes::write(self, Platform::Openshift, &self.ws_address(port), bundle)
+    pub fn chart(
+        &self,
+        platform: Platform,
+        port: u16,
+        bundle: Option<&Bundle>,
+    ) -> Result<Zeroizing<Vec<u8>>, YamlError> {
+        chart::DEFENDER.write(&self.objects(platform, port, bundle)?)
+    }
+
+    /// As for Kubernetes, with a Secret that somebody else makes.
+    pub(crate) fn base(&self) -> Result<Documents, YamlError> {
+        kubernetes::objects(
+            self,
+            Platform::Kubernetes,
+            &self.ws_address(DEFENDER_PORT),
+            kubernetes::Secret::Elsewhere,
+        )
+    }
+
+    fn objects(
+        &self,
+        platform: Platform,
+        port: u16,
+        bundle: Option<&Bundle>,
+    ) -> Result<Documents, YamlError> {
+        let secret = bundle.map_or(kubernetes::Secret::None, kubernetes::Secret::Here);
+        kubernetes::objects(self, platform, &self.ws_address(port), secret)
     }
 
     fn meta(&self) -> Meta {
@@ -112,6 +148,9 @@ const PAIRS: [Pair; 1] = [Pair {
 
 const DEFAULTS: Defaults =
     Defaults { program: "defender", cpu_request: "50m", memory_request: "64Mi", memory_limit: "256Mi" };
+
+/// The Console's, unless it was changed.
+const DEFENDER_PORT: u16 = 8084;
 
 /// Name of the DaemonSet.
 const NAME: &str = "twistlock-defender-ds";

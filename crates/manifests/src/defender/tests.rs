@@ -34,7 +34,7 @@ fn the_address_is_needed_and_is_no_url() {
 #[test]
 fn the_file_holds_the_bundle_and_no_namespace() {
     let defender = Defender::parse(&flags("console.example.com")).expect("good");
-    let text = defender.kubernetes(18084, Some(&bundle())).expect("YAML");
+    let text = defender.write(Platform::Kubernetes, 18084, Some(&bundle())).expect("YAML");
     for expected in [
         "kind: DaemonSet",
         "wss://console.example.com:18084",
@@ -44,7 +44,7 @@ fn the_file_holds_the_bundle_and_no_namespace() {
         assert!(text.contains(expected), "{expected} in {}", *text);
     }
     assert!(!text.contains("kind: Namespace"));
-    assert_eq!(*text, *defender.kubernetes(18084, Some(&bundle())).expect("YAML"));
+    assert_eq!(*text, *defender.write(Platform::Kubernetes, 18084, Some(&bundle())).expect("YAML"));
     assert!(!format!("{:?}", bundle()).contains("KEY"));
 }
 
@@ -53,7 +53,7 @@ fn without_a_bundle_there_is_no_secret_and_no_mount_of_it() {
     let certs = CertsFlags { custom_certs_secret: Some("own".to_owned()), ..CertsFlags::default() };
     let defender = Defender::parse(&DefenderFlags { certs, ..flags("console:443") }).expect("good");
     assert!(defender.has_custom_certs());
-    let text = defender.kubernetes(8084, None).expect("YAML");
+    let text = defender.write(Platform::Kubernetes, 8084, None).expect("YAML");
     assert!(
         !text.contains("kind: Secret\n") && !text.contains("/var/lib/twistlock/certificates"),
         "{}",

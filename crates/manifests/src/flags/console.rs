@@ -55,6 +55,20 @@ pub struct ConsoleFlags {
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "super::texts")]
     pub san: Vec<String>,
 
+    /// Address or network (ADDRESS/BITS) of a proxy that the Console believes about its clients, for example the network
+    /// of an ingress gateway's pods; repeatable, commas as well
+    #[arg(long, value_name = "NETWORK", value_delimiter = ',', help_heading = SERVICE)]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "super::texts")]
+    pub trusted_proxy: Vec<String>,
+    /// Those proxies begin connections of users with PROXY protocol v2
+    #[arg(long, help_heading = SERVICE)]
+    #[serde(skip_serializing_if = "super::is_off")]
+    pub https_proxy_protocol: bool,
+    /// Those proxies begin connections of Defenders with PROXY protocol v2
+    #[arg(long, help_heading = SERVICE)]
+    #[serde(skip_serializing_if = "super::is_off")]
+    pub defender_proxy_protocol: bool,
+
     /// StorageClass of the Console's volume [default: the cluster's default class]
     #[arg(long, value_name = "NAME", help_heading = STORAGE)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +77,10 @@ pub struct ConsoleFlags {
     #[arg(long, value_name = "AMOUNT", help_heading = STORAGE)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_size: Option<String>,
+    /// Label of the PersistentVolume to take, made by hand; repeatable [default: the class makes a volume]
+    #[arg(long, value_name = "KEY=VALUE", help_heading = STORAGE)]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "super::texts")]
+    pub persistent_volume_label: Vec<String>,
     /// Secret whose key `url` is the PostgreSQL URL [default: SQLite on the volume]
     #[arg(long, value_name = "NAME", help_heading = STORAGE)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -132,6 +132,14 @@ pub(crate) fn range(text: &str) -> Result<String, String> {
     }
 }
 
+/// An address, or `ADDRESS/BITS`.
+pub(crate) fn network(text: &str) -> Result<String, String> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(address.to_string()),
+        Err(_) => range(text),
+    }
+}
+
 /// A DNS name without wildcard, or an IP address, an IPv6 one in brackets or not.
 pub(crate) fn host(text: &str) -> Option<String> {
     if let Some(rest) = text.strip_prefix('[') {

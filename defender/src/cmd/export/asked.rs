@@ -15,8 +15,10 @@ use super::ConsoleFlags;
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) address: HostPort,
-    pub(super) user: String,
-    password_file: PathBuf,
+    /// None where a token says who asks.
+    pub(super) user: Option<String>,
+    /// Of the password or the token.
+    secret_file: PathBuf,
     pub(super) trust: Trust,
 }
 
@@ -33,6 +35,7 @@ pub(super) enum Trust {
 
 /// What the files hold.
 pub(super) struct Secrets {
+    /// Or the token.
     pub(super) password: Zeroizing<String>,
     /// Of [`Trust::File`].
     pub(super) cas: Vec<CertificateDer<'static>>,
@@ -55,14 +58,7 @@ impl Asked {
             let parsed = address(console.address.as_deref().unwrap_or_default().trim());
             parsed.map_err(|cause| note("--address", &cause)).ok()
         };
-        let user = console.user.clone().unwrap_or_default();
-        if user.is_empty() || user.contains(':') || user.chars().any(char::is_control) {
-            note("--user", "it is missing or no name; write the name of an administrator or operator");
-        }
-        let password_file = console.password_file.clone().unwrap_or_default();
-        if password_file.as_os_str().is_empty() {
-            note("--password-file", "it is missing; write the name of a file that holds the user's password");
-        }
+        let who = who(console, &mut note);
         let trust = match (&console.ca, console.ca_fingerprint.as_deref()) {
             (Some(_), Some(_)) => {
                 Err("--ca and --ca-fingerprint say the same in two ways; give one of the two")
@@ -74,23 +70,27 @@ impl Asked {
             (None, None) => Ok(Trust::System),
         };
         let trust = trust.map_err(|cause| note("--ca-fingerprint", cause)).ok();
-        match (address, trust, faults) {
-            (Some(address), Some(trust), None) if wrong.is_empty() => {
-                Ok(Self { address, user, password_file, trust })
+        match (address, who, trust, faults) {
+            (Some(address), Some((user, secret_file)), Some(trust), None) if wrong.is_empty() => {
+                Ok(Self { address, user, secret_file, trust })
             }
-            (_, _, faults) => Err(Wrong(wrong, faults)),
+            (_, _, _, faults) => Err(Wrong(wrong, faults)),
         }
     }
 
     /// Reads password and CA certificates.
     pub(super) fn read(&self) -> anyhow::Result<Secrets> {
-        let file = self.password_file.display();
-        let text = std::fs::read_to_string(&self.password_file)
+        let file = self.secret_file.display();
+        let (what, content) = match self.user {
+            Some(_) => ("password", "the user's password"),
+            None => ("token", "a token of the Console's"),
+        };
+        let text = std::fs::read_to_string(&self.secret_file)
             .map(Zeroizing::new)
-            .with_context(|| format!("reading the password from {file}; name a file that you may read"))?;
+            .with_context(|| format!("reading the {what} from {file}; name a file that you may read"))?;
         let password = text.strip_suffix('\n').unwrap_or(&text);
         let password = Zeroizing::new(password.strip_suffix('\r').unwrap_or(password).to_owned());
-        anyhow::ensure!(!password.is_empty(), "{file} is empty; write the user's password into it");
+        anyhow::ensure!(!password.is_empty(), "{file} is empty; write {content} into it");
         let cas = match &self.trust {
             Trust::File(file) => {
                 let shown = file.display();
@@ -116,6 +116,28 @@ impl fmt::Display for Wrong {
         self.0.iter().try_for_each(|line| f.write_str(line))?;
         self.1.as_ref().map_or(Ok(()), |faults| write!(f, "{faults}"))
     }
+}
+
+/// Who asks, and the file of the password; without a name that of the token.
+fn who(console: &ConsoleFlags, note: &mut impl FnMut(&str, &str)) -> Option<(Option<String>, PathBuf)> {
+    let is_given = |file: &Option<PathBuf>| file.as_ref().is_some_and(|file| !file.as_os_str().is_empty());
+    if is_given(&console.token_file) {
+        if console.user.is_some() || is_given(&console.password_file) {
+            note("--token-file", "a token says who asks; leave --user and --password-file out");
+            return None;
+        }
+        return Some((None, console.token_file.clone()?));
+    }
+    let user = console.user.clone().unwrap_or_default();
+    let is_name = !user.is_empty() && !user.contains(':') && !user.chars().any(char::is_control);
+    if !is_name {
+        note("--user", "it is missing or no name; write the name of an administrator or operator");
+    }
+    if !is_given(&console.password_file) {
+        note("--password-file", "it is missing; write the name of a file that holds the user's password");
+        return None;
+    }
+    is_name.then_some((Some(user), console.password_file.clone()?))
 }
 
 /// `https://HOST[:PORT]`, nothing behind it.

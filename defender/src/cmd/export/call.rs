@@ -29,8 +29,8 @@ struct Problem {
 
 struct Answer {
     status: StatusCode,
-    is_yaml: bool,
-    text: Zeroizing<String>,
+    kind: String,
+    body: Zeroizing<Vec<u8>>,
 }
 
 /// The file that `path` of the API gives for `flags`.
@@ -39,25 +39,32 @@ pub(super) async fn fetch(
     secrets: &Secrets,
     path: &str,
     flags: &impl Serialize,
-) -> anyhow::Result<Zeroizing<String>> {
+) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let stream = trust::connect(asked, secrets).await?;
-    let credentials = Zeroizing::new(format!("{}:{}", asked.user, *secrets.password));
-    let basic = Zeroizing::new(format!("Basic {}", STANDARD.encode(&*credentials)));
+    let credentials = match &asked.user {
+        Some(user) => {
+            let pair = Zeroizing::new(format!("{user}:{}", *secrets.password));
+            Zeroizing::new(format!("Basic {}", STANDARD.encode(&*pair)))
+        }
+        None => Zeroizing::new(format!("Bearer {}", *secrets.password)),
+    };
     let request = Request::post(format!("/api/v1/{path}"))
         .header(HOST, asked.address.authority(HTTPS))
         .header(CONTENT_TYPE, "application/json")
-        .header(AUTHORIZATION, &**basic)
+        .header(AUTHORIZATION, &**credentials)
         .body(Full::from(serde_json::to_vec(flags)?))?;
     let answer = send(stream, request).await.with_context(|| format!("asking {}", asked.address))?;
-    if answer.status == StatusCode::OK && answer.is_yaml {
-        return Ok(answer.text);
+    if answer.status == StatusCode::OK && FILES.iter().any(|kind| answer.kind.starts_with(kind)) {
+        return Ok(answer.body);
     }
-    let problem = serde_json::from_str::<Problem>(&answer.text).ok();
+    let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
     let told = problem.map(|problem| problem.detail);
-    let (address, user) = (&asked.address, &asked.user);
+    let (address, user) = (&asked.address, asked.user.as_deref().unwrap_or("the holder of the token"));
     match (answer.status, told) {
         (StatusCode::UNAUTHORIZED, Some(told)) => {
-            bail!("{address} does not let {user} in: {told}; see --user and the content of --password-file")
+            bail!(
+                "{address} does not let {user} in: {told}; see --user and the content of --password-file or --token-file"
+            )
         }
         (StatusCode::FORBIDDEN, Some(told)) => {
             bail!("{user} may not do this at {address}: {told}; give --user an administrator or operator")
@@ -84,7 +91,7 @@ pub(super) async fn public(
         .body(Full::default())?;
     let answer = send(stream, request).await?;
     anyhow::ensure!(answer.status == StatusCode::OK, "status {}", answer.status);
-    Ok(answer.text.to_string())
+    String::from_utf8(answer.body.to_vec()).context("the answer is no text")
 }
 
 async fn send(stream: TlsStream<TcpStream>, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
@@ -94,12 +101,10 @@ async fn send(stream: TlsStream<TcpStream>, request: Request<Full<Bytes>>) -> an
             let response = sender.send_request(request).await?;
             let status = response.status();
             let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-            let is_yaml = kind.is_some_and(|kind| kind.starts_with("application/yaml"));
+            let kind = kind.unwrap_or_default().to_owned();
             let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
             let body = body.map_err(|error| anyhow::anyhow!("reading the answer: {error}"))?.to_bytes();
-            let text =
-                String::from_utf8(body.into()).map_err(|_| anyhow::anyhow!("the answer is no text"))?;
-            anyhow::Ok(Answer { status, is_yaml, text: Zeroizing::new(text) })
+            anyhow::Ok(Answer { status, kind, body: Zeroizing::new(body.into()) })
         };
         match select(pin!(answer), pin!(connection)).await {
             Either::Left((answer, _)) => answer,
@@ -109,6 +114,9 @@ async fn send(stream: TlsStream<TcpStream>, request: Request<Full<Bytes>>) -> an
     };
     tokio::time::timeout(PATIENCE, exchange).await.context("no answer within 60 s; try again later")?
 }
+
+/// What deployment files are.
+const FILES: [&str; 2] = ["application/gzip", "application/yaml"];
 
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);

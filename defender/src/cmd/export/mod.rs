@@ -18,9 +18,10 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches, Parser};
 use manifests::flags::{self, DefenderComposeFlags, DefenderFlags};
-use manifests::output::{self, Readers};
+use manifests::output::{self, Next, Readers};
 use manifests::{Defender, DefenderCompose, Faults};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use asked::Asked;
 
@@ -54,9 +55,12 @@ struct To<F: Args, O: Args> {
 
 #[derive(Args)]
 struct ClusterFile {
-    /// File to write, mode 0600 because it holds a key; or - for standard output
-    #[arg(long, value_name = "FILE", default_value = "defender.yaml")]
-    output: PathBuf,
+    /// File to write, mode 0600 because it holds a key.
+    #[arg(long, help = OUTPUT_HELP, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write a Helm chart, a .tar.gz, instead of YAML
+    #[arg(long)]
+    helm: bool,
 }
 
 #[derive(Args)]
@@ -72,12 +76,15 @@ struct ConsoleFlags {
     /// Where the Console's API is.
     #[arg(long, help = ADDRESS_HELP, value_name = "URL", help_heading = CONSOLE)]
     address: Option<String>,
-    /// User of the Console: an administrator or operator. Required
+    /// User of the Console: an administrator, operator or defender-manager. Required, or --token-file
     #[arg(long, value_name = "NAME", help_heading = CONSOLE)]
     user: Option<String>,
-    /// File with the user's password. Required
+    /// File with the user's password. Required with --user
     #[arg(long, value_name = "FILE", help_heading = CONSOLE)]
     password_file: Option<PathBuf>,
+    /// File with a token of the Console's API, instead of --user and --password-file
+    #[arg(long, value_name = "FILE", help_heading = CONSOLE)]
+    token_file: Option<PathBuf>,
     /// CA certificates (PEM) that the Console's HTTPS certificate is verified with [default: the system's]
     #[arg(long, value_name = "FILE", conflicts_with = "ca_fingerprint", help_heading = CONSOLE)]
     ca: Option<PathBuf>,
@@ -97,12 +104,21 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         "compose" => {
             let To { file: ComposeFile { output }, console, flags } = read(&given);
             let faults = DefenderCompose::parse(&flags).err();
-            export(&platform, &console, faults, "docker-compose.yaml", &flags, &output)
+            export(&platform, &console, faults, ("docker-compose.yaml", &flags), &output, Next::Compose)
         }
         _ => {
-            let To { file: ClusterFile { output }, console, flags } = read(&given);
-            let path = if platform == "openshift" { "openshift.yaml" } else { "daemonset.yaml" };
-            export(&platform, &console, Defender::parse(&flags).err(), path, &flags, &output)
+            let To { file, console, flags }: To<DefenderFlags, ClusterFile> = read(&given);
+            let namespace = flags.workload.namespace.as_deref().unwrap_or("twistlock");
+            let (path, next) = match (&*platform, file.helm) {
+                ("openshift", true) => ("openshift-helm.tar.gz", Next::Helm(RELEASE, namespace)),
+                ("openshift", false) => ("openshift.yaml", Next::Oc),
+                (_, true) => ("daemonset-helm.tar.gz", Next::Helm(RELEASE, namespace)),
+                (_, false) => ("daemonset.yaml", Next::Kubectl),
+            };
+            let faults = Defender::parse(&flags).err();
+            let usual = if file.helm { "twistlock-defender-helm.tar.gz" } else { "defender.yaml" };
+            let output = file.output.unwrap_or_else(|| PathBuf::from(usual));
+            export(&platform, &console, faults, (path, &flags), &output, next)
         }
     }
 }
@@ -111,47 +127,39 @@ fn read<T: FromArgMatches>(given: &ArgMatches) -> T {
     T::from_arg_matches(given).unwrap_or_else(|usage| usage.exit())
 }
 
+/// `ask` is a file of the API below `defenders/`, and what it is asked with.
 fn export(
     platform: &str,
     console: &ConsoleFlags,
     faults: Option<Faults>,
-    path: &str,
-    flags: &impl Serialize,
+    ask: (&str, &impl Serialize),
     output: &Path,
+    next: Next<'_>,
 ) -> ExitCode {
     let asked = match Asked::parse(console, faults) {
         Ok(asked) => asked,
-        Err(faults) => {
-            eprint!("{faults}\nFor more information, try 'defender export {platform} --help'.\n");
-            return ExitCode::from(2);
-        }
+        Err(faults) => return output::refuse("defender export", platform, &faults),
     };
-    if let Err(error) = fetch(&asked, path, flags, output) {
-        eprintln!("error: {error:#}");
-        return ExitCode::FAILURE;
-    }
-    if output != Path::new("-") {
-        let file = output.display();
-        match platform {
-            "compose" => eprintln!("Wrote {file}. Next: docker-compose -f {file} up -d"),
-            "openshift" => eprintln!("Wrote {file}. Next: oc apply -f {file}"),
-            _ => eprintln!("Wrote {file}. Next: kubectl apply -f {file}"),
+    match fetch(&asked, ask) {
+        Ok(content) => output::finish(output, &content, Readers::Owner, next),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
 }
 
-fn fetch(asked: &Asked, path: &str, flags: &impl Serialize, to: &Path) -> anyhow::Result<()> {
+fn fetch(asked: &Asked, (path, flags): (&str, &impl Serialize)) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let secrets = asked.read()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let text = runtime.block_on(call::fetch(asked, &secrets, &format!("defenders/{path}"), flags))?;
-    output::write(to, &text, Readers::Owner).map_err(|error| {
-        let remedy = error.remedy();
-        anyhow::Error::new(error).context(remedy)
-    })
+    runtime.block_on(call::fetch(asked, &secrets, &format!("defenders/{path}"), flags))
 }
 
-/// Not a doc comment: the brackets would be taken for a link.
+/// Not doc comments: the brackets would be taken for links.
 const ADDRESS_HELP: &str = "Where the Console's API is, https://HOST[:PORT], for example https://console.example.com:8083. \
      Required";
+const OUTPUT_HELP: &str = "File to write, mode 0600 because it holds a key; or - for standard output [default: \
+     defender.yaml; with --helm twistlock-defender-helm.tar.gz]";
 const CONSOLE: &str = "Console";
+/// Name of the release that runbooks use.
+const RELEASE: &str = "twistlock-defender-ds";

@@ -1,16 +1,16 @@
 //! Whether it is that Console: TLS with the CA certificates that the caller trusts. Verification is never off for a
 //! call that carries anything: [`look`] reads what is public, so that people have a fingerprint to compare.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_lc_rs::digest;
+use certs::tls::{Anybody, provider};
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
@@ -32,36 +32,69 @@ pub(super) async fn connect(asked: &Asked, secrets: &Secrets) -> anyhow::Result<
         }
         Trust::System => rustls_native_certs::load_native_certs().certs,
     };
+    let error = match verified(asked, cas).await? {
+        Ok(stream) => return Ok(stream),
+        Err(error) => error,
+    };
+    Err(match certificate_fault(&error) {
+        Some(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            let seen = look(asked).await?;
+            match seen.first().filter(|ca| matches!(asked.trust, Trust::System) && is_approved(asked, ca)) {
+                Some(ca) => return verified(asked, vec![ca.clone()]).await?.context("TLS with the Console"),
+                None => untrusted(asked, &seen),
+            }
+        }
+        Some(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
+            anyhow::anyhow!(
+                "the certificate of {0} is not for the name {1}; call the Console by a name of its certificate, or \
+                     let it add this one (console --san {1})",
+                asked.address,
+                asked.address.host()
+            )
+        }
+        Some(fault) => anyhow::anyhow!("the certificate of {} cannot be trusted: {fault}", asked.address),
+        None => anyhow::Error::new(error).context(format!(
+            "TLS with {}; name the port of the Console's HTTPS listener, 8083 unless it was changed",
+            asked.address
+        )),
+    })
+}
+
+/// A connection to a Console whose chain ends at one of `cas`; the inner error is of TLS.
+async fn verified(
+    asked: &Asked,
+    cas: Vec<CertificateDer<'static>>,
+) -> anyhow::Result<io::Result<TlsStream<TcpStream>>> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(cas);
     let config = builder()?.with_root_certificates(roots).with_no_client_auth();
-    match handshake(asked, config).await? {
-        Ok(stream) => Ok(stream),
-        Err(error) => Err(match certificate_fault(&error) {
-            Some(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-                untrusted(asked, &look(asked).await?)
-            }
-            Some(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
-                anyhow::anyhow!(
-                    "the certificate of {0} is not for the name {1}; call the Console by a name of its certificate, or \
-                     let it add this one (console --san {1})",
-                    asked.address,
-                    asked.address.host()
-                )
-            }
-            Some(fault) => anyhow::anyhow!("the certificate of {} cannot be trusted: {fault}", asked.address),
-            None => anyhow::Error::new(error).context(format!(
-                "TLS with {}; name the port of the Console's HTTPS listener, 8083 unless it was changed",
-                asked.address
-            )),
-        }),
+    handshake(asked, config).await
+}
+
+/// Shows the fingerprint to the person at the terminal and asks whether it is the Console's; `false` where there is none.
+fn is_approved(asked: &Asked, ca: &CertificateDer<'_>) -> bool {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return false;
     }
+    eprint!(
+        "The certificate of {} is signed by a CA that this system does not trust. It has the SHA-256 fingerprint\n{}\n\
+         Compare it with the CA certificate on the Console's host (openssl x509 -noout -fingerprint -sha256 -in FILE).\n\
+         Is it the same? Type yes to go on: ",
+        asked.address,
+        hexadecimal(ca)
+    );
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
+
+fn hexadecimal(ca: &CertificateDer<'_>) -> String {
+    sha256(ca).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The CA certificates that a Console shows to anybody: those it sends, and its own. Nothing is sent that is secret,
 /// and nothing that is heard is believed.
 async fn look(asked: &Asked) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let verifier = Arc::new(TakeAnything(provider()));
+    let verifier = Arc::new(Anybody::new());
     let config = builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     let stream = handshake(asked, config).await?.context("TLS with the Console")?;
     let sent = stream.get_ref().1.peer_certificates().unwrap_or_default();
@@ -107,7 +140,7 @@ fn untrusted(asked: &Asked, seen: &[CertificateDer<'static>]) -> anyhow::Error {
              certificate with --ca FILE"
         );
     };
-    let seen: String = sha256(ca).iter().map(|byte| format!("{byte:02x}")).collect();
+    let seen = hexadecimal(ca);
     let asked_for = match asked.trust {
         Trust::Fingerprint(_) => "a CA with another fingerprint than the one given",
         Trust::File(_) => "a CA that is not in the file given",
@@ -146,10 +179,6 @@ fn builder() -> anyhow::Result<rustls::ConfigBuilder<ClientConfig, rustls::Wants
         .context("setting up TLS")
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
 fn certificate_fault(error: &io::Error) -> Option<CertificateError> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         rustls::Error::InvalidCertificate(fault) => Some(fault.clone()),
@@ -162,55 +191,6 @@ fn sha256(certificate: &CertificateDer<'_>) -> [u8; 32] {
     let digest = digest::digest(&digest::SHA256, certificate);
     hash.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
     hash
-}
-
-/// For [`look`] only.
-#[derive(Debug)]
-struct TakeAnything(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for TakeAnything {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 /// The port of a URL that names none.
