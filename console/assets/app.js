@@ -49,6 +49,11 @@ document.addEventListener("click", (event) => {
   event.target.closest("[data-close]")?.closest("dialog")?.close();
   const copy = event.target.closest("[data-copy]");
   if (copy) copyText(copy);
+  const download = event.target.closest("[data-download]");
+  if (download) {
+    const text = document.getElementById(download.dataset.download).textContent;
+    save(new Blob([text], { type: "application/yaml" }), download.dataset.file);
+  }
   if (event.target.closest("[data-theme-toggle]")) nextTheme();
   if (event.target.closest("[data-refresh]")) refresh(true);
   if (event.target.closest("[data-unpick]")) {

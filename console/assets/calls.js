@@ -42,7 +42,7 @@ function valueOf(field) {
 
 function bodyOf(form) {
   const body = {};
-  const fields = [...form.elements].filter((field) => field.name && !field.disabled);
+  const fields = [...form.elements].filter((field) => field.name && !field.disabled && !field.hasAttribute("data-skip"));
   for (const field of fields) {
     if ((field.type === "checkbox" || field.type === "radio") && field.dataset.type !== "boolean") {
       if (field.type === "checkbox" && fields.filter((other) => other.name === field.name).length > 1) {
@@ -70,8 +70,8 @@ function tellFault(form, text) {
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.?]$/.test(text) ? "" : ".");
 
-// Calls the API with the cookie; throws an error whose message is for people.
-async function call(method, url, body) {
+// Calls the API with the cookie; throws an error whose message is for people. `asFile`: the answer is no text.
+async function call(method, url, body, asFile) {
   const hasBody = body !== undefined && Object.keys(body).length > 0;
   let answer;
   try {
@@ -88,6 +88,7 @@ async function call(method, url, body) {
     location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
     throw new Error("You are signed out. Sign in again.");
   }
+  if (answer.ok && asFile) return { file: await answer.blob() };
   const text = await answer.text();
   let json = null;
   try { json = text ? JSON.parse(text) : null; } catch { /* no JSON: plain text */ }
@@ -132,8 +133,11 @@ async function submit(form, button) {
   for (const [, name] of template.matchAll(/\{(\w+)\}/g)) delete body[name];
   button?.setAttribute("aria-busy", "true");
   try {
-    const answer = await call(method, url, method === "GET" || method === "DELETE" && !data.picked ? undefined : body);
-    await succeeded(form, data, answer);
+    const answer = await call(method, url, method === "GET" || method === "DELETE" && !data.picked ? undefined : body, data.save);
+    if (data.save) {
+      save(answer.file, data.save);
+      if (data.done) toast(data.done);
+    } else await succeeded(form, data, answer);
   } catch (error) {
     tellFault(form, error.message);
   } finally {
@@ -160,6 +164,15 @@ async function succeeded(form, data, { json, text }) {
   else if (done) toast(done);
   if ($("[data-live][id]")) await refresh(true);
   else if (!data.show) location.reload();
+}
+
+// Hands content to the browser as a download.
+function save(content, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
 // Puts the answer into the elements of `target` that name its fields.

@@ -111,6 +111,14 @@ impl Api {
         response.bytes().await.expect("all of it").to_vec()
     }
 
+    /// The bytes that a call with this body is answered with.
+    pub async fn file(&self, path: &str, body: &Value) -> Vec<u8> {
+        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token).json(body);
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        response.bytes().await.expect("all of it").to_vec()
+    }
+
     /// `GET`, which must be answered with 200; its JSON.
     pub async fn get(&self, path: &str) -> Value {
         let answer = self.call(Method::GET, path, None).await;

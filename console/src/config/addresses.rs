@@ -77,12 +77,6 @@ impl FromStr for PublicUrl {
     }
 }
 
-/// The host of a URL, an IPv6 address in brackets, out of what [`host`] takes.
-pub(crate) fn dial_host(text: &str) -> Option<String> {
-    let San(host) = host(text)?;
-    Some(if host.contains(':') { format!("[{host}]") } else { host })
-}
-
 /// A host that peers can dial: a DNS name without wildcard, or an IP address, an IPv6 one in brackets or not.
 /// `None` when it is neither.
 fn host(text: &str) -> Option<San> {

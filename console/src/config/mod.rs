@@ -14,7 +14,6 @@ use thiserror::Error;
 use crate::cli::Serve;
 use crate::meet::Policy;
 
-pub(crate) use addresses::dial_host;
 pub use addresses::{PublicUrl, San};
 pub use database::DatabaseUrl;
 pub use proxies::{Proxies, TrustedProxies};

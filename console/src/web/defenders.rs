@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use manifests::HostPort;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -15,7 +16,6 @@ use super::AppState;
 use super::auth::{AnyUser, DefenderManagement};
 use super::error::ApiError;
 use super::input::{Id, Parameters};
-use crate::config::dial_host;
 use crate::enroll::BundleOrder;
 use crate::fleet::DefenderView;
 
@@ -119,18 +119,14 @@ pub(super) async fn install_bundle(
     Parameters(BundleFor { consoleaddr, life, uses }): Parameters<BundleFor>,
     State(state): State<AppState>,
 ) -> Result<Json<InstallBundle>, ApiError> {
-    let Some((host, port)) = address(&consoleaddr) else {
-        let form =
-            "consoleaddr is the name or address that Defenders reach the Console by, HOST or HOST:PORT";
-        return Err(ApiError::BadRequest(form.to_owned()));
-    };
+    let bad = |cause: String| ApiError::BadRequest(format!("consoleaddr: {cause}"));
+    let address: HostPort = consoleaddr.parse().map_err(bad)?;
     let order = bundle_order(life.as_deref(), uses)?;
-    let port = port.unwrap_or(state.defender_port);
-    let ws_address = format!("wss://{host}:{port}");
+    let ws_address = format!("wss://{}", address.authority(state.defender_port));
     let bundle =
         state.enrolment.install_bundle(order, &actor, &ws_address, OffsetDateTime::now_utc()).await?;
     state.meeting.exported(&ws_address, order.life).await;
-    tracing::info!(user = actor.user, console = host, "Install bundle issued");
+    tracing::info!(user = actor.user, console = ws_address, "Install bundle issued");
     Ok(Json(InstallBundle { install_bundle: bundle.to_string(), ws_address }))
 }
 
@@ -150,21 +146,6 @@ fn bundle_order(life: Option<&str>, max_uses: Option<u64>) -> Result<BundleOrder
     Ok(order)
 }
 
-/// Host, ready for a URL, and port of `HOST[:PORT]`; an IPv6 address with or without brackets.
-fn address(text: &str) -> Option<(String, Option<u16>)> {
-    if let Some(host) = dial_host(text) {
-        return Some((host, None));
-    }
-    let (host, port) = text.rsplit_once(':')?;
-    // Without brackets the last part of an IPv6 address would be taken for a port.
-    if host.contains(':') && !host.starts_with('[') {
-        return None;
-    }
-    let is_number = port.bytes().all(|b| b.is_ascii_digit());
-    let port = port.parse().ok().filter(|port| is_number && *port > 0)?;
-    Some((dial_host(host)?, Some(port)))
-}
-
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);
 const LONGEST_LIFE: Duration = Duration::from_secs(730 * 24 * 60 * 60);
 
@@ -174,43 +155,3 @@ const NO_REPORT: ApiError = ApiError::NotFound(
 
 /// Answers an id that no Defender has.
 pub(super) const UNKNOWN: ApiError = ApiError::NotFound("no Defender has this id, or it was decommissioned");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_console_s_address_is_a_host_and_perhaps_a_port() {
-        let address = |text| address(text).map(|(host, port)| format!("{host} {}", port.unwrap_or(0)));
-        for (text, expected) in [
-            ("console.example.com", "console.example.com 0"),
-            ("Console:18084", "console 18084"),
-            ("192.0.2.7:443", "192.0.2.7 443"),
-            ("2001:db8::7", "[2001:db8::7] 0"),
-            ("[2001:db8::7]", "[2001:db8::7] 0"),
-            ("[2001:db8::7]:8084", "[2001:db8::7] 8084"),
-        ] {
-            assert_eq!(address(text).as_deref(), Some(expected), "{text}");
-        }
-        let wrong = [
-            "",
-            ":8084",
-            "wss://console",
-            "https://console:8083",
-            "console/path",
-            "console:0",
-            "console:+80",
-            "console:99999",
-            "console:",
-            "a b",
-            "*.example.com",
-            "[console]:80",
-            "2001:db8::7]:80",
-            "u@console",
-            "1.2.3",
-        ];
-        for text in wrong {
-            assert_eq!(address(text), None, "{text}");
-        }
-    }
-}

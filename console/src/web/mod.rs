@@ -25,7 +25,7 @@
 //! refused.rs        who was refused at the Defender listener
 //! restart.rs        Defenders start afresh
 //! log.rs  tail.rs   a Defender's log: download, live
-//! deploy.rs         files that Defenders are deployed with
+//! deploy/           files that Consoles and Defenders are deployed with
 //! authority.rs      the Console's own CA, its rotation, Defenders that come back
 //! audits.rs  backups.rs  certificates.rs  defenders.rs  events.rs  keys.rs  metrics.rs  registrations.rs  session.rs
 //! sessions.rs  settings.rs  users.rs
@@ -176,9 +176,18 @@ fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("defenders/facets", get(roster::facets)),
         ("defenders/install-bundle", get(defenders::install_bundle)),
         ("defenders/decommission", post(bulk::decommission)),
-        ("defenders/daemonset.yaml", post(deploy::daemon_set)),
-        ("defenders/docker-compose.yaml", post(deploy::compose)),
-        ("defenders/openshift.yaml", post(deploy::openshift)),
+        ("defenders/daemonset-helm.tar.gz", post(deploy::defenders::daemon_set_chart)),
+        ("defenders/daemonset.yaml", post(deploy::defenders::daemon_set)),
+        ("defenders/docker-compose.yaml", post(deploy::defenders::compose)),
+        ("defenders/openshift-helm.tar.gz", post(deploy::defenders::openshift_chart)),
+        ("defenders/openshift.yaml", post(deploy::defenders::openshift)),
+        ("console/docker-compose.yaml", post(deploy::console::compose)),
+        ("console/istio-helm.tar.gz", post(deploy::console::istio_chart)),
+        ("console/istio.yaml", post(deploy::console::istio)),
+        ("console/kubernetes-helm.tar.gz", post(deploy::console::kubernetes_chart)),
+        ("console/kubernetes.yaml", post(deploy::console::kubernetes)),
+        ("console/openshift-helm.tar.gz", post(deploy::console::openshift_chart)),
+        ("console/openshift.yaml", post(deploy::console::openshift)),
         ("defenders/{id}/connections", get(history::connections)),
         ("defenders/restart", post(restart::restart_many)),
         ("defenders/{id}/restart", post(restart::restart)),

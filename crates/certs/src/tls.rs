@@ -88,7 +88,7 @@ pub fn defender_client(material: &Material) -> Result<ClientConfig, CertError> {
 /// [`CertError::Tls`].
 pub fn defender_client_unverified(material: &Material) -> Result<ClientConfig, CertError> {
     let provider = provider();
-    let verifier = Arc::new(Anybody(Arc::clone(&provider)));
+    let verifier = Arc::new(Anybody::new());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .map_err(CertError::Tls)?
@@ -99,9 +99,23 @@ pub fn defender_client_unverified(material: &Material) -> Result<ClientConfig, C
     Ok(config)
 }
 
-/// Takes any certificate whose key the peer has.
+/// Takes any certificate whose key the peer has: to look at what a stranger shows, never to trust it.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+pub struct Anybody(Arc<CryptoProvider>);
+
+impl Anybody {
+    /// With the algorithms of [`provider`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self(provider())
+    }
+}
+
+impl Default for Anybody {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(

@@ -45,6 +45,8 @@ impl Stage {
         let mut pages: Vec<_> = links.map(|link| (link.to_owned(), name(link))).collect();
         let id = id_of(&self.console, "web-1").await;
         pages.push((format!("/defenders/{id}"), "defender".to_owned()));
+        let console = "/deploy?program=console&serviceType=LoadBalancer&san=console.example.com";
+        pages.push((console.to_owned(), "deploy-console".to_owned()));
         pages.push(("/nothing".to_owned(), "error".to_owned()));
         assert!(pages.len() > 7, "{pages:?}");
         pages

@@ -1,67 +1,87 @@
-//! What Defenders are deployed with: the files that `defender export` asks for. What is in them is in
-//! `crates/manifests`.
+//! Defenders' files: what `defender export` asks for. They hold an install bundle, and so a private key.
 
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::HeaderName;
-use axum::http::header::CONTENT_TYPE;
 use manifests::flags::{DefenderComposeFlags, DefenderFlags};
-use manifests::{Bundle, Defender, DefenderCompose, Faults, YamlError};
+use manifests::{Bundle, Defender, DefenderCompose, Platform};
+use serde_json::Value;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::AppState;
-use super::auth::DefenderManagement;
-use super::error::ApiError;
-use super::input::Body;
+use super::{Chart, Yaml, chart, typed, yaml};
 use crate::enroll::{BundleOrder, EnrolError};
 use crate::store::audits::Actor;
-
-/// A file of YAML.
-type Yaml = ([(HeaderName, &'static str); 1], String);
+use crate::web::AppState;
+use crate::web::auth::DefenderManagement;
+use crate::web::error::ApiError;
+use crate::web::input::Body;
 
 /// Writes what Defenders are deployed with on Kubernetes, for administrators and operators: what
 /// `defender export kubernetes` writes.
 ///
 /// The fields are the flags of that command; `consoleAddr` is its `--cluster-address`. The file holds a private key,
 /// unless custom certificates secure the Defender listener: then a source of custom certificates is needed.
-#[utoipa::path(post, path = "/defenders/daemonset.yaml", tag = "defenders", request_body = DefenderFlags,
+#[utoipa::path(post, path = "/defenders/daemonset.yaml", tag = "deploy", request_body = DefenderFlags,
     responses((status = 200, description = "The file", body = String, content_type = "application/yaml"),
         (status = 409, description = "Custom certificates secure the Defender listener, and Defenders get none")))]
-pub(super) async fn daemon_set(
+pub(in crate::web) async fn daemon_set(
     DefenderManagement(actor): DefenderManagement,
     State(state): State<AppState>,
     Body(flags): Body<DefenderFlags>,
 ) -> Result<Yaml, ApiError> {
-    let defender = Defender::parse(&flags)?;
-    let bundle = bundle(&state, defender.has_custom_certs(), defender.ws_address(state.defender_port), actor);
-    let bundle = read(bundle.await?)?;
-    Ok(yaml(&defender.kubernetes(state.defender_port, bundle.as_ref())?))
+    let (defender, bundle) = judged(&state, actor, &flags).await?;
+    Ok(yaml(&defender.write(Platform::Kubernetes, state.defender_port, bundle.as_ref())?))
+}
+
+/// Writes the Helm chart of Defenders, for administrators and operators: what `defender export kubernetes --helm`
+/// writes. Its values hold a private key.
+#[utoipa::path(post, path = "/defenders/daemonset-helm.tar.gz", tag = "deploy", request_body = DefenderFlags,
+    responses((status = 200, description = "The chart", body = Vec<u8>, content_type = "application/gzip"),
+        (status = 409, description = "Custom certificates secure the Defender listener, and Defenders get none")))]
+pub(in crate::web) async fn daemon_set_chart(
+    DefenderManagement(actor): DefenderManagement,
+    State(state): State<AppState>,
+    Body(flags): Body<DefenderFlags>,
+) -> Result<Chart, ApiError> {
+    let (defender, bundle) = judged(&state, actor, &flags).await?;
+    Ok(chart(&defender.chart(Platform::Kubernetes, state.defender_port, bundle.as_ref())?))
 }
 
 /// Writes what Defenders are deployed with on OpenShift, for administrators and operators: what
 /// `defender export openshift` writes.
-#[utoipa::path(post, path = "/defenders/openshift.yaml", tag = "defenders", request_body = DefenderFlags,
+#[utoipa::path(post, path = "/defenders/openshift.yaml", tag = "deploy", request_body = DefenderFlags,
     responses((status = 200, description = "The file", body = String, content_type = "application/yaml"),
         (status = 409, description = "Custom certificates secure the Defender listener, and Defenders get none")))]
-pub(super) async fn openshift(
+pub(in crate::web) async fn openshift(
     DefenderManagement(actor): DefenderManagement,
     State(state): State<AppState>,
     Body(flags): Body<DefenderFlags>,
 ) -> Result<Yaml, ApiError> {
-    let defender = Defender::parse(&flags)?;
-    let bundle = bundle(&state, defender.has_custom_certs(), defender.ws_address(state.defender_port), actor);
-    let bundle = read(bundle.await?)?;
-    Ok(yaml(&defender.openshift(state.defender_port, bundle.as_ref())?))
+    let (defender, bundle) = judged(&state, actor, &flags).await?;
+    Ok(yaml(&defender.write(Platform::Openshift, state.defender_port, bundle.as_ref())?))
+}
+
+/// Writes the Helm chart of Defenders on OpenShift, for administrators and operators: what
+/// `defender export openshift --helm` writes. Its values hold a private key.
+#[utoipa::path(post, path = "/defenders/openshift-helm.tar.gz", tag = "deploy", request_body = DefenderFlags,
+    responses((status = 200, description = "The chart", body = Vec<u8>, content_type = "application/gzip"),
+        (status = 409, description = "Custom certificates secure the Defender listener, and Defenders get none")))]
+pub(in crate::web) async fn openshift_chart(
+    DefenderManagement(actor): DefenderManagement,
+    State(state): State<AppState>,
+    Body(flags): Body<DefenderFlags>,
+) -> Result<Chart, ApiError> {
+    let (defender, bundle) = judged(&state, actor, &flags).await?;
+    Ok(chart(&defender.chart(Platform::Openshift, state.defender_port, bundle.as_ref())?))
 }
 
 /// Writes what a Defender is deployed with by docker-compose, for administrators and operators: what
 /// `defender export compose` writes.
-#[utoipa::path(post, path = "/defenders/docker-compose.yaml", tag = "defenders", request_body = DefenderComposeFlags,
+#[utoipa::path(post, path = "/defenders/docker-compose.yaml", tag = "deploy", request_body = DefenderComposeFlags,
     responses((status = 200, description = "The file", body = String, content_type = "application/yaml"),
         (status = 409, description = "Custom certificates secure the Defender listener, and the Defender gets none")))]
-pub(super) async fn compose(
+pub(in crate::web) async fn compose(
     DefenderManagement(actor): DefenderManagement,
     State(state): State<AppState>,
     Body(flags): Body<DefenderComposeFlags>,
@@ -72,13 +92,28 @@ pub(super) async fn compose(
     Ok(yaml(&defender.write(state.defender_port, bundle.as_ref().map(|bundle| bundle.as_str()))?))
 }
 
-fn yaml(text: &str) -> Yaml {
-    ([(CONTENT_TYPE, "application/yaml")], text.to_owned())
+/// What is wrong with the fields, for the page that asks for them.
+///
+/// # Errors
+/// That.
+pub(in crate::web) fn judge(platform: &str, body: Value) -> Result<(), ApiError> {
+    match platform {
+        "compose" => DefenderCompose::parse(&typed(body)?).map(|_| ())?,
+        _ => Defender::parse(&typed(body)?).map(|_| ())?,
+    }
+    Ok(())
 }
 
-fn read(bundle: Option<Zeroizing<String>>) -> Result<Option<Bundle>, ApiError> {
-    let read = bundle.map(|bundle| Bundle::from_base64(&bundle)).transpose();
-    read.map_err(|error| ApiError::Internal(error.to_string()))
+/// What is asked for, and what lets it in.
+async fn judged(
+    state: &AppState,
+    actor: Actor,
+    flags: &DefenderFlags,
+) -> Result<(Defender, Option<Bundle>), ApiError> {
+    let defender = Defender::parse(flags)?;
+    let bundle = bundle(state, defender.has_custom_certs(), defender.ws_address(state.defender_port), actor);
+    let bundle = bundle.await?.map(|bundle| Bundle::from_base64(&bundle)).transpose();
+    Ok((defender, bundle.map_err(|error| ApiError::Internal(error.to_string()))?))
 }
 
 /// A bundle for Defenders that need one.
@@ -104,18 +139,6 @@ async fn bundle(
     state.meeting.exported(&ws_address, order.life).await;
     tracing::info!(user = actor.user, console = ws_address, "Install bundle issued");
     Ok(Some(bundle))
-}
-
-impl From<Faults> for ApiError {
-    fn from(faults: Faults) -> Self {
-        Self::BadRequest(faults.of_fields())
-    }
-}
-
-impl From<YamlError> for ApiError {
-    fn from(error: YamlError) -> Self {
-        Self::Internal(lifecycle::logging::error_chain(&error))
-    }
 }
 
 /// Nodes join a cluster for as long as it lives.
