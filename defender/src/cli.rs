@@ -20,6 +20,8 @@ pub enum Cli {
     Doctor(Box<RunArgs>, Option<BundleText>, bool),
     /// Write what Defenders are deployed with; what stands behind `export`.
     Export(Vec<OsString>),
+    /// Write a unit of systemd for a Defender of this host, enable and start it.
+    InstallService(Box<RunArgs>, ServiceArgs),
     /// Run until stopped.
     Run(Box<RunArgs>, Option<BundleText>),
     /// Say whether the running Defender is connected.
@@ -70,6 +72,10 @@ impl Cli {
                 Self::Doctor(Box::new(merged.in_this_environment()), install_bundle()?, json)
             }
             Some(Command::Export { arguments }) => Self::Export(arguments),
+            Some(Command::InstallService { args, service }) => {
+                let merged = args.over(outer, &GivenBeside(matches.subcommand_matches("install-service")));
+                Self::InstallService(Box::new(merged.in_this_environment()), service)
+            }
             Some(Command::Status(inner)) => {
                 let given = GivenBeside(matches.subcommand_matches("status"));
                 Self::Status(StatusArgs { data_dir: given.pick("data_dir", inner.data_dir, outer.data_dir) })
@@ -241,6 +247,26 @@ impl RunArgs {
     }
 }
 
+/// The flags of `install-service` beside those of `run`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServiceArgs {
+    /// Program file that the unit starts [default: this one]
+    #[arg(long, value_name = "FILE", help_heading = "Service")]
+    pub program: Option<PathBuf>,
+
+    /// Show the unit and the commands, and change nothing
+    #[arg(long, conflicts_with_all = ["output", "root"], help_heading = "Service")]
+    pub dry_run: bool,
+
+    /// Write the unit to this file, or to standard output with -, and change nothing else
+    #[arg(long, value_name = "FILE", conflicts_with = "root", help_heading = "Service")]
+    pub output: Option<PathBuf>,
+
+    /// Write and enable the unit below this directory, for the image of a host that does not run yet
+    #[arg(long, value_name = "DIR", help_heading = "Service")]
+    pub root: Option<PathBuf>,
+}
+
 /// The flags of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
@@ -291,6 +317,15 @@ enum Command {
         /// A platform and its flags, read by `cmd/export`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         arguments: Vec<OsString>,
+    },
+    /// Write a unit of systemd for a Defender of this host, enable and start it; the settings given stand in it
+    InstallService {
+        /// As for `run`.
+        #[command(flatten)]
+        args: Box<RunArgs>,
+        /// Where to.
+        #[command(flatten)]
+        service: ServiceArgs,
     },
     /// Run until stopped; what `defender` does without a command
     Run(Box<RunArgs>),

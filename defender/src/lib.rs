@@ -20,7 +20,8 @@
 //! atomic.rs                 files written whole or not at all
 //! ask.rs, clock.rs          one question to the Console in plain HTTP; how far the clocks are apart
 //! doctor/                   what is wrong between this host and its Console
-//! cmd/                      `certs check`, `export`, `status`
+//! unit.rs                   the unit of systemd for a Defender of a host
+//! cmd/                      `certs check`, `export`, `install-service`, `status`
 //! ```
 
 pub mod again;
@@ -50,3 +51,4 @@ pub mod schedule;
 pub mod session;
 pub mod start;
 pub mod status;
+pub mod unit;

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
             }
         },
         Cli::Export(arguments) => return cmd::export::run(arguments),
+        Cli::InstallService(args, service) => return cmd::install_service::run(*args, &service),
         Cli::Run(args, bundle) => return run(&begun, *args, bundle),
         Cli::Status(args) => cmd::status::run(&config::status_data_dir(args), &mut io::stdout()),
     };

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -62,6 +62,20 @@ fn wrong_usage_of_export_is_2_and_what_fails_is_1_and_neither_leaves_a_file() {
         ("console", kubernetes(&["--output", "none/x.yaml"]), 1, "make its directory"),
         ("console", vec!["export", "istio"], 2, "--host: it is missing"),
         ("console", vec!["export", "compose", "--custom-certs-host-path", "certs"], 2, "absolute"),
+        ("console", vec!["export", "compose", "--helm"], 2, "--helm"),
+        (
+            "console",
+            vec!["export", "istio", "--host", "https://c.example.com"],
+            2,
+            "without scheme, port and path",
+        ),
+        ("console", vec!["export", "openshift", "--route-host", "c.example.com/x"], 2, "without scheme"),
+        ("console", kubernetes(&["--public-url", "c.example.com"]), 2, "write https://"),
+        ("console", kubernetes(&["--helm", "--output", "none/x.tar.gz"]), 1, "make its directory"),
+        ("console", kubernetes(&["--output", "/dev/full"]), 1, "make room"),
+        ("defender", kubernetes(&["--cluster", "two words"]), 2, "--cluster: "),
+        ("defender", kubernetes(&["--address", "https://c/api"]), 2, "has a path"),
+        ("defender", kubernetes(&["--user", "u", "--token-file", "t"]), 2, "--token-file: "),
         ("defender", vec!["export", "istio"], 2, "istio"),
         ("defender", vec!["export", "mars"], 2, "mars"),
         ("defender", kubernetes(&[]), 2, "--address: it is missing"),
@@ -130,6 +144,23 @@ async fn the_defender_asks_a_console_that_it_can_verify_and_writes_a_closed_file
         assert_eq!(std::fs::metadata(&file).expect("written").permissions().mode() & 0o777, 0o600);
         assert!(std::fs::read_to_string(&file).expect("written").contains(expected));
         std::fs::remove_file(&file).expect("ours");
+    }
+    // A person at a terminal is shown the fingerprint and asked.
+    for (answer, code) in [("yes", 0), ("no", 1)] {
+        let line = format!(
+            "{} export kubernetes --address {address} --cluster-address c --user admin --password-file password",
+            binary("defender").display()
+        );
+        let mut terminal = Command::new("script");
+        terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(console.dir());
+        let mut asked = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script");
+        std::io::Write::write_all(&mut asked.stdin.take().expect("piped"), format!("{answer}\n").as_bytes())
+            .expect("written");
+        let output = asked.wait_with_output().expect("ended");
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(shown.contains(&fingerprint) && shown.contains("Type yes"), "{shown}");
+        assert_eq!((output.status.code(), file.exists()), (Some(code), code == 0), "{shown}");
+        let _ = std::fs::remove_file(&file);
     }
     std::fs::write(console.dir().join("wrong"), "wrong").expect("written");
     let output = export_with("wrong", &["--ca-fingerprint", &fingerprint]);

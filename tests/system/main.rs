@@ -22,6 +22,7 @@
 //! alerts.rs         alerts reach webhook and syslog
 //! api.rs, events.rs the HTTPS API and its event stream (contract section 5)
 //! export.rs         deployment files
+//! deploy.rs         the same files from the API, wrapper, kustomize, systemd
 //! backup.rs         backup and restore of a Console whose Defenders go on
 //! proxy.rs, doctor.rs  a proxy on the way (squid); what is wrong between a host and its Console
 //! commands.rs       a Defender's log and restart, from the Console
@@ -41,6 +42,7 @@ mod certs_check;
 mod commands;
 mod crash;
 mod crl;
+mod deploy;
 mod description;
 mod doctor;
 mod enrolment;

@@ -3,4 +3,5 @@
 pub mod certs_check;
 pub mod doctor;
 pub mod export;
+pub mod install_service;
 pub mod status;

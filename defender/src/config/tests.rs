@@ -112,6 +112,7 @@ fn every_fault_is_named_at_once() {
             console_address: bad("http://console"),
             console_server_name: bad("not a name"),
             hostname: bad("two words"),
+            cluster: bad("-east"),
             custom_certs_poll: bad("10"),
             log_level: bad("loud"),
             log_format: bad("xml"),
@@ -121,7 +122,7 @@ fn every_fault_is_named_at_once() {
     )
     .expect_err("all wrong")
     .to_string();
-    for setting in [CONSOLE_ADDRESS, SERVER_NAME, POLL, HOSTNAME, LEVEL, FORMAT] {
+    for setting in [CONSOLE_ADDRESS, SERVER_NAME, POLL, HOSTNAME, CLUSTER, LEVEL, FORMAT] {
         assert!(faults.contains(setting), "{setting}\n{faults}");
     }
     let zero = Config::parse(RunArgs { custom_certs_poll: bad("0s"), ..args("wss://console") }, None);
