@@ -120,8 +120,8 @@ fn read<T: FromArgMatches>(given: &ArgMatches) -> T {
     T::from_arg_matches(given).unwrap_or_else(|usage| usage.exit())
 }
 
-fn bytes(text: Zeroizing<String>) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(text.as_bytes().to_vec())
+fn bytes(mut text: Zeroizing<String>) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(std::mem::take(&mut *text).into_bytes())
 }
 
 /// Not a doc comment: the brackets would be taken for a link.

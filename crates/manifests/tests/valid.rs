@@ -146,9 +146,7 @@ impl Files {
 
     fn judge(self) {
         let (is_good, told) = self.told();
-        if !is_good {
-            panic!("{told}\nsee {}", self.dir.keep().display());
-        }
+        assert!(is_good, "{told}\nsee {}", self.dir.keep().display());
         assert!(told.contains(&format!("{} files", self.count)), "{told}");
         eprintln!("{told}");
     }
