@@ -80,6 +80,7 @@ impl Host {
             os: word("Debian"),
             kernel: word("6"),
             arch: word("x86_64"),
+            cluster: None,
         };
         let own = OwnCertificate::open(&dir, share, (now.wall, now.steady));
         Self {
