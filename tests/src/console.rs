@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::place::{Files, Manner, write};
 use crate::program::binary;
+use crate::setup::setup_methods;
 use crate::{Api, Program, SOON};
 
 /// A Console to be started.
@@ -55,20 +56,7 @@ impl ConsoleSetup {
             .flag("--custom-certs-poll", "250ms")
     }
 
-    /// One flag more, or another value for one.
-    #[must_use]
-    pub fn flag(mut self, flag: &str, value: &str) -> Self {
-        self.flags.retain(|(name, _)| name != flag);
-        self.flags.push((flag.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// An environment variable.
-    #[must_use]
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
-        self
-    }
+    setup_methods!();
 
     /// Defenders' certificates live for this long, a duration that may be shorter than the flag allows.
     #[must_use]
@@ -77,35 +65,11 @@ impl ConsoleSetup {
         self.variable("SHORT_LIFE", life)
     }
 
-    /// Without the custom certificates directory.
-    #[must_use]
-    pub fn without_custom_dir(self) -> Self {
-        std::fs::remove_dir_all(self.custom_dir()).expect("ours");
-        self
-    }
-
-    /// With these files in the custom certificates directory.
-    #[must_use]
-    pub fn custom(self, files: &Files) -> Self {
-        Manner::InPlace.place(&self.custom_dir(), files);
-        self
-    }
-
     /// Runs as another user, who then owns all of the directory.
     #[must_use]
     pub fn as_user(mut self, user: u32) -> Self {
         self.user = Some(user);
         self
-    }
-
-    /// The directory of everything.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// The custom certificates directory.
-    pub fn custom_dir(&self) -> PathBuf {
-        self.dir.path().join("custom")
     }
 
     /// Starts it and waits until it is ready.
@@ -136,7 +100,7 @@ impl ConsoleSetup {
     }
 
     fn spawn(&self) -> Program {
-        let mut command = match self.user {
+        let command = match self.user {
             Some(user) => other_user(user, &binary(self.program), self.dir.path()),
             None => Command::new(binary(self.program)),
         };
@@ -148,17 +112,7 @@ impl ConsoleSetup {
             ("--https-listen", "[::]:0".into()),
             ("--defender-listen", "[::]:0".into()),
         ];
-        for (flag, value) in defaults {
-            if !self.flags.iter().any(|(given, _)| given == flag) {
-                command.arg(flag).arg(value);
-            }
-        }
-        // An empty value leaves the flag out.
-        for (flag, value) in self.flags.iter().filter(|(_, value)| !value.is_empty()) {
-            command.arg(flag).arg(value);
-        }
-        command.envs(self.variables.iter().cloned());
-        Program::start("console", command)
+        Program::start("console", self.with_settings(command, &defaults))
     }
 }
 

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::console::{Ended, assert_no_secrets};
 use crate::place::{Files, Manner};
 use crate::program::{binary, run};
+use crate::setup::setup_methods;
 use crate::{Channel, Identity, Program, SOON, TestConsole};
 
 /// A Defender to be started.
@@ -26,50 +27,13 @@ pub struct TestDefender {
 }
 
 impl DefenderSetup {
-    /// One flag more, or another value for one.
-    #[must_use]
-    pub fn flag(mut self, flag: &str, value: &str) -> Self {
-        self.flags.retain(|(name, _)| name != flag);
-        self.flags.push((flag.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// An environment variable.
-    #[must_use]
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Without the custom certificates directory.
-    #[must_use]
-    pub fn without_custom_dir(self) -> Self {
-        std::fs::remove_dir_all(self.custom_dir()).expect("ours");
-        self
-    }
-
-    /// With these files in the custom certificates directory.
-    #[must_use]
-    pub fn custom(self, files: &Files) -> Self {
-        Manner::InPlace.place(&self.custom_dir(), files);
-        self
-    }
+    setup_methods!();
 
     /// With an install bundle in its directory.
     #[must_use]
     pub fn bundle(self, bundle: &Identity) -> Self {
         Manner::InPlace.place(&self.bundle_dir(), &Channel::Defender.files(&bundle.to_set()));
         self
-    }
-
-    /// The directory of everything.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// The custom certificates directory.
-    pub fn custom_dir(&self) -> PathBuf {
-        self.dir.path().join("custom")
     }
 
     /// The directory of the install bundle.
@@ -121,16 +85,7 @@ impl DefenderSetup {
             ("--custom-certs-dir", path("custom")),
             ("--install-bundle-dir", path("bundle")),
         ];
-        for (flag, value) in defaults {
-            if !self.flags.iter().any(|(given, _)| given == flag) {
-                command.arg(flag).arg(value);
-            }
-        }
-        for (flag, value) in &self.flags {
-            command.arg(flag).arg(value);
-        }
-        command.envs(self.variables.iter().cloned());
-        command
+        self.with_settings(command, &defaults)
     }
 }
 

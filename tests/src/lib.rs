@@ -31,6 +31,7 @@ pub mod openssl;
 pub mod place;
 pub mod program;
 pub mod proxied;
+mod setup;
 pub mod squid;
 pub mod tls;
 pub mod wire;
