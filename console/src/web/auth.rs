@@ -3,6 +3,8 @@
 //! `Authorization: Bearer TOKEN` (or an access key), Basic, or the cookie of the web UI. The argument stands first, so that strangers learn nothing of what
 //! else is wrong with their call.
 
+use std::pin::Pin;
+
 use axum::extract::FromRequestParts;
 use axum::http::HeaderName;
 use axum::http::header::AUTHORIZATION;
@@ -112,10 +114,17 @@ fn actor(caller: &Caller, parts: &Parts) -> Actor {
 
 /// Who is calling; pages and the API ask here. An `Authorization` header alone decides where there is one, also when
 /// it is wrong and there is a good cookie.
-pub(super) async fn caller(parts: &Parts, state: &AppState) -> Result<Caller, ApiError> {
-    let caller = identify(parts, state).await?;
-    stray::refuse(parts)?;
-    Ok(caller)
+///
+/// A box: every handler asks, and each would have a copy of all of it, 30 KiB, in the program.
+pub(super) fn caller<'a>(
+    parts: &'a Parts,
+    state: &'a AppState,
+) -> Pin<Box<dyn Future<Output = Result<Caller, ApiError>> + Send + 'a>> {
+    Box::pin(async move {
+        let caller = identify(parts, state).await?;
+        stray::refuse(parts)?;
+        Ok(caller)
+    })
 }
 
 async fn identify(parts: &Parts, state: &AppState) -> Result<Caller, ApiError> {

@@ -60,6 +60,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_owned()
 }
 
+/// Where cargo puts what it builds: this program too.
+fn release_dir() -> PathBuf {
+    let own = std::env::current_exe().ok().and_then(|own| own.parent().map(Path::to_owned));
+    own.unwrap_or_else(|| root().join("target/release"))
+}
+
 /// The cargo that runs this program, at the top of the repository.
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

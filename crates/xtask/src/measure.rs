@@ -10,7 +10,7 @@ pub(crate) fn main(command: &str, arguments: &[String]) -> ExitCode {
     if !crate::build() {
         return ExitCode::FAILURE;
     }
-    let program = crate::root().join("target/release/bench");
+    let program = crate::release_dir().join("bench");
     let subcommand = (command == "fleet").then_some("fleet");
     let error = Command::new(&program).args(subcommand).args(arguments).exec();
     eprintln!("starting {}: {error}", program.display());

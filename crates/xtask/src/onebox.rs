@@ -93,7 +93,7 @@ fn check_ports(ports: Ports) -> Result<(), String> {
 }
 
 fn start(programs: &mut Programs, name: &'static str, arguments: &[String]) -> Result<(), String> {
-    let program = crate::root().join("target/release").join(name);
+    let program = crate::release_dir().join(name);
     programs.start(name, &program, arguments).map_err(|error| format!("starting {name}: {error}"))
 }
 

@@ -1,31 +1,40 @@
 //! `cargo xtask images`: the two container images, without a base image, an engine or the internet. Each is a scratch
 //! image of one static binary, CA certificates and empty directories; equal binaries give equal archives.
+//!
+//! The programs are those of the one build profile (`.cargo/rustc` has them linked statically), less their symbols:
+//! nothing is compiled for the images alone.
 
 mod tar;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use tar::{Archive, Owner};
 
 /// Builds, packs, and hands over to the engine when asked.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
-    let loads = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => false,
-        ["--load"] => true,
-        ["-h" | "--help"] => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
+    let (mut builds, mut loads) = (true, false);
+    for argument in arguments {
+        match argument.as_str() {
+            "--load" => loads = true,
+            "--no-build" => builds = false,
+            "-h" | "--help" => {
+                println!("{USAGE}");
+                return ExitCode::SUCCESS;
+            }
+            _ => {
+                eprintln!("{USAGE}");
+                return crate::wrong_usage();
+            }
         }
-        _ => {
-            eprintln!("{USAGE}");
-            return crate::wrong_usage();
-        }
-    };
-    match build().and_then(|()| pack_all(loads)) {
+    }
+    if builds && !crate::build() {
+        return ExitCode::FAILURE;
+    }
+    match pack_all(loads) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             eprintln!("cargo xtask images: {fault}");
@@ -44,30 +53,8 @@ struct Image {
     health: &'static str,
 }
 
-/// In a directory of its own: flags of the compiler's are others than everywhere else.
-fn build() -> Result<(), String> {
-    let dir = crate::root().join("target/static");
-    let mut cargo = crate::cargo(&[
-        "build",
-        "--profile",
-        "images",
-        "--target",
-        TARGET,
-        "-p",
-        "console",
-        "-p",
-        "defender",
-    ]);
-    cargo.arg("--target-dir").arg(dir).env("RUSTFLAGS", "-C target-feature=+crt-static");
-    match cargo.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("the build failed: {status}")),
-        Err(error) => Err(format!("starting cargo: {error}")),
-    }
-}
-
 fn pack_all(loads: bool) -> Result<(), String> {
-    let out = crate::root().join("target/images");
+    let out = crate::release_dir().with_file_name("images");
     fs::create_dir_all(&out).map_err(|error| format!("making {}: {error}", out.display()))?;
     for image in &IMAGES {
         let file = out.join(format!("{}.tar", image.program));
@@ -85,7 +72,7 @@ fn pack_all(loads: bool) -> Result<(), String> {
 
 /// Writes one image as `docker load` takes it; its size.
 fn pack(image: &Image, file: &Path) -> Result<u64, String> {
-    let binary = crate::root().join("target/static").join(TARGET).join("images").join(image.program);
+    let binary = bare(image.program, file)?;
     let layer = layer(image, &binary)?;
     let layer_sum = sha256(&layer)?;
     let config = config(image, &layer_sum);
@@ -102,6 +89,35 @@ fn pack(image: &Image, file: &Path) -> Result<u64, String> {
     let bytes = archive.end();
     fs::write(file, &bytes).map_err(|error| format!("writing {}: {error}", file.display()))?;
     u64::try_from(bytes.len()).map_err(|error| error.to_string())
+}
+
+/// The built program without its symbols, beside the archive.
+fn bare(program: &str, archive: &Path) -> Result<PathBuf, String> {
+    let (built, bare) = (crate::release_dir().join(program), archive.with_extension("stripped"));
+    let binutils = |arguments: &[&str]| {
+        let name = arguments.first().copied().unwrap_or_default();
+        let mut command = Command::new(name);
+        command.args(arguments.iter().skip(1)).arg(&built);
+        let output = command.output();
+        let output = output
+            .map_err(|error| format!("starting {name}: {error}; install it: apt-get install binutils"))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(format!(
+            "{name}: {}; build first: cargo xtask images",
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))
+    };
+    if binutils(&["readelf", "--wide", "--program-headers"])?.contains(" INTERP ") {
+        return Err(format!(
+            "{} is not static and would not start in a scratch image; build it by `cargo xtask images`, without \
+             RUSTC_WORKSPACE_WRAPPER in the environment",
+            built.display()
+        ));
+    }
+    binutils(&["strip", "--strip-all", "-o", &bare.to_string_lossy()])?;
+    Ok(bare)
 }
 
 fn layer(image: &Image, binary: &Path) -> Result<Vec<u8>, String> {
@@ -215,12 +231,14 @@ const IMAGES: [Image; 2] = [
     },
 ];
 
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const MOST_BYTES: u64 = 25 * 1024 * 1024;
 
 const USAGE: &str = "\
-Usage: cargo xtask images [--load]
+Usage: cargo xtask images [--load] [--no-build]
 
 Builds garrison/console and garrison/defender: static binaries in scratch images, written to target/images/ as
-archives for `docker load`. With --load they are handed to the engine. Needs no internet and no base image.";
+archives for `docker load`. Needs no internet and no base image.
+
+  --load      hands them to the engine
+  --no-build  packs the programs as they are in target/release/";
