@@ -10,6 +10,7 @@
 //! tls.rs         TLS dials that say what they saw: certificate, version, key exchange
 //! wire.rs        the Defender protocol by hand: anything can be sent, valid or hostile
 //! mount.rs       network storage that raises no event, hangs, breaks
+//! engine.rs      a real Docker Engine
 //! openssl.rs     certificates made by the `openssl` program, which this project did not write
 //! envoy/         a real Envoy, set up as Istio sets it up
 //! haproxy.rs     a real HAProxy that announces its clients
@@ -23,6 +24,7 @@ pub mod api;
 pub mod browser;
 pub mod console;
 pub mod defender;
+pub mod engine;
 pub mod envoy;
 pub mod eventually;
 pub mod haproxy;
@@ -40,6 +42,7 @@ pub use api::Api;
 pub use browser::Browser;
 pub use console::TestConsole;
 pub use defender::TestDefender;
+pub use engine::Engine;
 pub use envoy::Envoy;
 pub use eventually::{eventually, holds};
 pub use haproxy::Haproxy;

