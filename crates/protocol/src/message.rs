@@ -12,6 +12,10 @@ use uuid::Uuid;
 
 /// A message from a Defender to the Console.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a hello is unpacked as soon as it is decoded; none waits in a queue"
+)]
 pub enum ToConsole {
     /// Asks for a certificate of its own.
     CertificateRequest(CertificateRequest),
