@@ -83,7 +83,7 @@ impl Cause {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::ApprovalNeeded => {
-                "have an administrator approve its return (POST returns/{id}/approve), if you expect this host"
+                "have an administrator approve its return on the page Authority, if you expect this host"
             }
             Self::Cloned => {
                 "give each host an identity of its own: on the copy, stop the Defender, delete its data directory, and start it"
