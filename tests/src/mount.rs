@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::program::run;
@@ -50,6 +52,9 @@ impl Mount {
             false => Err(self.server.as_ref().map(Program::lines)),
         })
         .await;
+        let point = self.point();
+        let look = tokio::task::spawn_blocking(move || std::fs::read_dir(point).map(drop));
+        look.await.expect("no panic").expect("it answers");
     }
 
     /// Unmounts it: the directory is empty from then on.
@@ -73,8 +78,31 @@ impl Mount {
     }
 
     /// The server answers nobody any more: whoever looks at the directory waits.
-    pub fn hang(&self) {
-        self.server.as_ref().expect("mounted").signal(Signal::SIGSTOP);
+    ///
+    /// It is stopped while it waits for work: whoever waits for an answer that it has begun could not even be killed.
+    pub async fn hang(&self) {
+        let server = self.server.as_ref().expect("mounted");
+        let syscall = format!("/proc/{}/syscall", server.pid());
+        eventually("the server is stopped while it waits for work", SOON, async || {
+            server.signal(Signal::SIGSTOP);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let seen = std::fs::read_to_string(&syscall).unwrap_or_default();
+            if seen.starts_with(READ) {
+                return Ok(());
+            }
+            server.signal(Signal::SIGCONT);
+            Err(seen)
+        })
+        .await;
+        // Should it happen all the same, the end of the server lets everybody go.
+        let pid = server.pid();
+        std::thread::spawn(move || {
+            std::thread::sleep(LONGEST_HANG);
+            if std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "bindfs")
+            {
+                let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+            }
+        });
     }
 
     /// The server answers again.
@@ -94,6 +122,11 @@ impl Drop for Mount {
         }
     }
 }
+
+/// How the kernel shows a process that waits in `read`.
+const READ: &str = if cfg!(target_arch = "x86_64") { "0 " } else { "63 " };
+
+const LONGEST_HANG: Duration = Duration::from_secs(60);
 
 /// Also when somebody still looks at it.
 fn unmount(point: &Path) {

@@ -189,7 +189,9 @@ async fn storage_that_hangs_holds_up_nothing_but_itself() {
     let events = remote.api.events().await;
     let before = remote.all_in_effect().await;
     let marks = Channel::ALL.map(|channel| remote.program(channel).mark());
-    remote.mounts.iter().for_each(Mount::hang);
+    for mount in &remote.mounts {
+        mount.hang().await;
+    }
     for (channel, mark) in Channel::ALL.into_iter().zip(marks) {
         let line = remote.program(channel).line_after(mark, DOES_NOT_ANSWER).await;
         assert!(line.contains("WARN") && line.contains("what runs goes on"), "{line}");
@@ -208,7 +210,9 @@ async fn storage_that_hangs_holds_up_nothing_but_itself() {
 async fn both_programs_stop_in_time_while_their_storage_hangs() {
     let mut remote = Remote::start().await;
     let marks = Channel::ALL.map(|channel| remote.program(channel).mark());
-    remote.mounts.iter().for_each(Mount::hang);
+    for mount in &remote.mounts {
+        mount.hang().await;
+    }
     for (channel, mark) in Channel::ALL.into_iter().zip(marks) {
         remote.program(channel).line_after(mark, DOES_NOT_ANSWER).await;
     }
@@ -226,7 +230,7 @@ async fn a_start_on_storage_that_hangs_says_so_goes_on_when_it_answers_and_can_b
     let (pki, mount) = (OpensslPki::new(), Mount::new().await);
     let set = pki.server();
     Manner::InPlace.place(&mount.storage(), &Channel::Https.files(&set));
-    mount.hang();
+    mount.hang().await;
     let start = |dir: &Path| {
         let dir = dir.to_string_lossy().into_owned();
         let console = TestConsole::setup().flag("--custom-certs-dir", &dir);

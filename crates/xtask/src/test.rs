@@ -59,7 +59,7 @@ fn install_tools() -> Result<(), String> {
     install_missing("dockerd", "--version", "docker.io")?;
     install_missing("docker-compose", "version", "docker-compose")?;
     unpack_promtool()?;
-    install_missing("haproxy", "-v", "haproxy")?;
+    install_missing("/usr/sbin/haproxy", "-v", "haproxy")?;
     install_missing("bindfs", "--version", "bindfs")?;
     install_missing("dash", "-c:", "dash")?;
     install_missing("systemd-analyze", "--version", "systemd")?;
