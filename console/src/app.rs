@@ -17,10 +17,10 @@ use crate::alerts::{Alerts, Sources};
 use crate::authority::AuthorityRotation;
 use crate::backup::{self, keeper::Keeper};
 use crate::channels::Channels;
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::door::Door;
 use crate::enroll::{self, Enrolment, Lives};
-use crate::fleet::{EventKind, Fleet, Record};
+use crate::fleet::{EventKind, Fleet, Record, others};
 use crate::gateway::{Gateway, Parts, Timing};
 use crate::meet::Meeting;
 use crate::metrics::Metrics;
@@ -209,6 +209,10 @@ impl Opened {
         }
         front.spawn("last contacts", note_seen(fleet.clone(), shutdown.clone()));
         front.spawn("fleet samples", take_samples(fleet.clone(), shutdown.clone()));
+        if matches!(config.database, Database::Postgres(_)) {
+            let following = others::follow(fleet.clone(), store.clone(), shutdown.clone());
+            front.spawn("decisions of other Consoles", following);
+        }
         let (outcomes, outcomes_received) = mpsc::channel(OUTCOMES);
         let meeting = meeting.run(channels.gatekeeper.clone(), shutdown.clone());
         back.spawn_critical("custom certificates and fleet", shutdown.clone(), meeting);

@@ -7,6 +7,7 @@
 //! query.rs      which Defenders a list shows, in what order
 //! handle.rs     what the rest of the Console can say to one live session
 //! desk.rs       commands to it, and who waits for their results
+//! others.rs     what other Consoles of the same database have decided
 //! event.rs      FleetEvent: numbered, kept for late readers
 //! holders.rs    which custom certificates Defenders were seen with
 //! census.rs     how many there are, by version and state
@@ -22,6 +23,7 @@ mod event;
 mod handle;
 mod holders;
 mod index;
+pub mod others;
 mod query;
 mod registry;
 mod row;
@@ -58,7 +60,7 @@ use crate::store::writer::{Writer, WriterGone};
 use event::Events;
 use holders::{Holders, digest, hex};
 use index::Index;
-use registry::{Line, Registry};
+use registry::{Cut, Line, Registry};
 
 /// The fleet. Clones share it.
 #[derive(Clone, Debug)]
@@ -219,8 +221,25 @@ impl Fleet {
             new: Value::Null,
         };
         self.inner.writer.decommission(Decommission { id, at: now, deed }).await?;
+        Ok(self.shut_out(id, now, |registry| registry.decommission(id, now)))
+    }
+
+    /// Takes over that another Console of the same database has decommissioned a Defender.
+    pub(crate) fn learn_decommissioned(&self, record: Record, now: OffsetDateTime) {
+        let id = record.defender.id;
+        if self.shut_out(id, now, |registry| registry.learn_decommissioned(record)) {
+            tracing::info!(defender = id.to_string(), "Another Console has decommissioned a Defender");
+        }
+    }
+
+    fn shut_out(
+        &self,
+        id: Uuid,
+        now: OffsetDateTime,
+        change: impl FnOnce(&mut Registry) -> Option<(Arc<Row>, Option<Cut>)>,
+    ) -> bool {
         let mut state = self.state();
-        let Some((row, session)) = state.registry.decommission(id, now) else { return Ok(false) };
+        let Some((row, session)) = change(&mut state.registry) else { return false };
         state.events.publish(now, EventKind::decommissioned(&row.record));
         let orphans = state.holders.decommission(id);
         drop(state);
@@ -231,7 +250,7 @@ impl Fleet {
             session.order(Order::Close(Close::Decommissioned));
             self.inner.writer.connection(id, line.ended(now, Close::Decommissioned.cause()));
         }
-        Ok(true)
+        true
     }
 
     /// Tells the readers of events that something happened outside the fleet; a rotation and a refusal are kept.

@@ -167,6 +167,13 @@ impl Registry {
         Some((Arc::clone(&entry.row), session.zip(entry.line.take())))
     }
 
+    /// Takes over that a Defender was decommissioned, which need not be known; as [`Registry::decommission`].
+    pub(super) fn learn_decommissioned(&mut self, record: Record) -> Option<(Arc<Row>, Option<Cut>)> {
+        let (id, at) = (record.defender.id, record.decommissioned_at?);
+        self.entries.entry(id).or_insert_with(|| Entry::new(Record { decommissioned_at: None, ..record }));
+        self.decommission(id, at)
+    }
+
     pub(super) fn is_decommissioned(&self, id: Uuid) -> bool {
         self.entries.get(&id).is_some_and(|entry| entry.decommissioned_at.is_some())
     }

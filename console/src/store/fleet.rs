@@ -76,13 +76,21 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn defenders(&self) -> Result<Vec<Record>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, hostname, version, os, kernel, arch, address, certificate_source, certificate_not_after, \
-             certificate_sha256, first_seen, last_seen, last_seq, decommissioned_at, cluster FROM defenders",
-        )
-        .fetch_all(self.pool())
-        .await
-        .map_err(StoreError::during(READING))?;
+        let rows =
+            sqlx::query(DEFENDERS).fetch_all(self.pool()).await.map_err(StoreError::during(READING))?;
+        rows.iter().map(|row| record(row).map_err(StoreError::during(READING))).collect()
+    }
+
+    /// Those that were decommissioned since then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn decommissioned_since(&self, since: OffsetDateTime) -> Result<Vec<Record>, StoreError> {
+        let rows = sqlx::query(DECOMMISSIONED)
+            .bind(milliseconds(since))
+            .fetch_all(self.pool())
+            .await
+            .map_err(StoreError::during(READING))?;
         rows.iter().map(|row| record(row).map_err(StoreError::during(READING))).collect()
     }
 
@@ -280,6 +288,13 @@ pub(super) fn values(rows: usize, columns: usize) -> String {
 fn number(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
+
+const DEFENDERS: &str = "SELECT id, hostname, version, os, kernel, arch, address, certificate_source, \
+    certificate_not_after, certificate_sha256, first_seen, last_seen, last_seq, decommissioned_at, cluster FROM defenders";
+
+const DECOMMISSIONED: &str = "SELECT id, hostname, version, os, kernel, arch, address, certificate_source, \
+    certificate_not_after, certificate_sha256, first_seen, last_seen, last_seq, decommissioned_at, cluster FROM defenders \
+    WHERE decommissioned_at >= $1";
 
 const READING: &str = "reading Defenders";
 const READING_REPORT: &str = "reading the newest report";

@@ -67,9 +67,10 @@ pub(super) async fn decommission(
     let ids = ids.parse()?;
     // Together, so that the store writes them together.
     let one = |id: Uuid| {
-        let (fleet, actor) = (state.fleet.clone(), actor.clone());
+        let (fleet, enrolment, actor) = (state.fleet.clone(), state.enrolment.clone(), actor.clone());
         async move {
             let is_done = fleet.decommission(id, actor, now).await?;
+            enrolment.forget_return(id);
             let unknown = "no Defender has this id, or it was decommissioned";
             Ok::<_, ApiError>(Done::new(id, (!is_done).then(|| unknown.to_owned())))
         }

@@ -106,6 +106,7 @@ pub(super) async fn decommission(
     if !state.fleet.decommission(id, actor, OffsetDateTime::now_utc()).await? {
         return Err(UNKNOWN);
     }
+    state.enrolment.forget_return(id);
     tracing::info!(defender = id.to_string(), user, "Defender decommissioned");
     Ok(StatusCode::NO_CONTENT)
 }
