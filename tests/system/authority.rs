@@ -32,6 +32,11 @@ async fn two_rotations_lose_no_defender_whether_it_is_there_away_or_new() {
     let id = only_defender(&api).await["id"].as_str().expect("an id").to_owned();
     let mut away = TestDefender::of(&console).await;
     away.stop().await;
+    // An orderly end puts on disk who was there; a kill would take what is newer than a tenth of a second with it.
+    console.restart().await;
+    api = console.api().await;
+    api.defender(&id, "is back", |shown| shown["connected"] == true).await;
+    tokio::time::sleep(GOOD).await;
     let old_bundle = api.bundle().await;
     let mut first_ca = String::new();
     for round in 1..=2 {

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use tempfile::NamedTempFile;
 use thiserror::Error;
 
 /// Who may read the file.
@@ -49,14 +50,20 @@ impl Next<'_> {
 #[must_use]
 pub fn finish(to: &Path, content: &[u8], readers: Readers, next: Next<'_>) -> ExitCode {
     if let Err(error) = write(to, content, readers) {
-        eprintln!("error: {error}: {}; {}", error.source, error.remedy());
-        return ExitCode::FAILURE;
+        return fail(&error);
     }
     if to != Path::new("-") {
         let file = to.display().to_string();
         eprintln!("Wrote {file}. Next: {}", next.command(&file));
     }
     ExitCode::SUCCESS
+}
+
+/// Says why there is no file. The exit status of the program.
+#[must_use]
+pub fn fail(error: &OutputError) -> ExitCode {
+    eprintln!("error: {error}: {}; {}", error.source, error.remedy());
+    ExitCode::FAILURE
 }
 
 /// Says what is wrong with the flags of `program PLATFORM`. The exit status of the program.
@@ -96,6 +103,24 @@ impl OutputError {
     }
 }
 
+/// Whether the file `to` could be written: before anybody is asked for what stands in it.
+///
+/// # Errors
+/// What the system says.
+pub fn check(to: &Path) -> Result<(), OutputError> {
+    let fault = |source| OutputError { path: shown(to), source };
+    match fs::metadata(to) {
+        Ok(there) if there.is_dir() => Err(fault(io::ErrorKind::IsADirectory.into())),
+        // To open a pipe would wait for its reader.
+        Ok(there) if !there.is_file() => Ok(()),
+        Ok(_) => {
+            fs::canonicalize(to).and_then(|file| unfinished(&file, Readers::Owner)).map(drop).map_err(fault)
+        }
+        Err(_) if to == Path::new("-") => Ok(()),
+        Err(_) => unfinished(to, Readers::Owner).map(drop).map_err(fault),
+    }
+}
+
 /// Writes `content` to the file `to`, or to standard output when that is `-`.
 ///
 /// # Errors
@@ -120,6 +145,15 @@ pub fn write(to: &Path, content: &[u8], readers: Readers) -> Result<(), OutputEr
 }
 
 fn replace(file: &Path, content: &[u8], readers: Readers) -> io::Result<()> {
+    let mut new = unfinished(file, readers)?;
+    new.write_all(content)?;
+    new.as_file().sync_all()?;
+    new.persist(file).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// An empty file beside `file`, gone when it is dropped.
+fn unfinished(file: &Path, readers: Readers) -> io::Result<NamedTempFile> {
     let dir = match file.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
         _ => PathBuf::from("."),
@@ -129,14 +163,8 @@ fn replace(file: &Path, content: &[u8], readers: Readers) -> io::Result<()> {
         Readers::Anyone => 0o666,
         Readers::Owner => 0o600,
     };
-    let mut new = tempfile::Builder::new()
-        .prefix(".garrison-")
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(dir)?;
-    new.write_all(content)?;
-    new.as_file().sync_all()?;
-    new.persist(file).map_err(|error| error.error)?;
-    Ok(())
+    let mode = Permissions::from_mode(mode);
+    tempfile::Builder::new().prefix(".garrison-").permissions(mode).tempfile_in(dir)
 }
 
 fn shown(to: &Path) -> String {
@@ -170,6 +198,10 @@ mod tests {
         assert!(error.remedy().contains("make its directory"), "{error}");
         let error = write(dir.path(), b"text", Readers::Anyone).expect_err("a directory");
         assert!(error.remedy().contains("name a file in it"), "{error}");
+        for (to, is_good) in [("none/x.yaml", false), ("", false), ("x.yaml", true)] {
+            assert_eq!(check(&dir.path().join(to)).is_ok(), is_good, "told beforehand: {to:?}");
+        }
+        check(Path::new("-")).expect("standard output");
         assert_eq!(fs::read_dir(dir.path()).expect("ours").count(), 0);
     }
 

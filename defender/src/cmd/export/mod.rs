@@ -140,6 +140,10 @@ fn export(
         Ok(asked) => asked,
         Err(faults) => return output::refuse("defender export", platform, &faults),
     };
+    // A registration is made for each bundle: none for a file that cannot be written.
+    if let Err(error) = output::check(output) {
+        return output::fail(&error);
+    }
     match fetch(&asked, ask) {
         Ok(content) => output::finish(output, &content, Readers::Owner, next),
         Err(error) => {
