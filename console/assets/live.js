@@ -137,14 +137,12 @@ const EVENTS = ["defender.connected", "defender.disconnected", "defender.decommi
 function listen() {
   if (!$("#live-state")) return;
   const stream = new EventSource("/api/v1/events");
-  let wasLost = false;
   stream.onopen = () => {
     tellState("live", "Live");
-    if (wasLost) refreshSoon();
-    wasLost = false;
+    // What happened since the page was made, or while the stream was lost, is in no event.
+    refreshSoon();
   };
   stream.onerror = () => {
-    wasLost = true;
     tellState("lost", "Reconnecting");
     if (stream.readyState !== EventSource.CLOSED) return;
     setTimeout(() => { refresh(); listen(); }, 5000);

@@ -65,7 +65,7 @@ async fn heads_that_are_too_long_are_refused_and_hold_nothing() {
         assert!(read.is_err() || answer == "HTTP/1.1 431", "{length}: {answer}");
     }
     let head = format!(
-        "GET /api/v1/_ping?x={} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        "GET /api/v1/_ping HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\nConnection: close\r\n\r\n",
         "a".repeat(60_000)
     );
     let mut stream = system_tests::Dialer::blind().dial(console.https).await.expect("a handshake");

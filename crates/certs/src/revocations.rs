@@ -19,6 +19,7 @@ use crate::crl::{CrlFault, Crls};
 use crate::custom::CustomDir;
 use crate::disk::{self, FileState};
 use crate::error::{CertError, rfc3339};
+use crate::fault::Fault;
 use crate::fingerprint::{Fingerprint, Hasher, Part};
 use crate::guard::Guard;
 use crate::material::Material;
@@ -158,7 +159,11 @@ impl Revocations {
             events.mark_unchanged();
         }
         let material = self.set();
-        let seen = fingerprint(&state, material.as_deref());
+        let seen = match (&state, self.judged) {
+            // Nothing is known of what is there, and the channels tell: as if nothing had changed.
+            (FileState::Unusable(Fault::Storage { .. }), Some(judged)) => judged,
+            _ => fingerprint(&state, material.as_deref()),
+        };
         match self.settle.looked(Instant::now(), seen, self.judged, is_disturbed) {
             Settled::NotYet | Settled::Unchanged => None,
             Settled::Changed => {

@@ -16,20 +16,21 @@ use crate::unit;
 /// Runs the command. Exit status 0, 1 or 2.
 #[must_use]
 pub fn run(args: RunArgs, service: &ServiceArgs) -> ExitCode {
-    let program = match program(service) {
-        Ok(program) => program,
+    let unit = program(service).map(|program| unit::render(&program, &args));
+    let places = Places::of(&args);
+    let has_proxy = args.proxy.https_proxy.is_some();
+    // What the Defender is told comes first: wherever this program lies, it is missing.
+    if let Err(faults) = Config::parse(args, None) {
+        eprintln!("{faults}");
+        return ExitCode::from(2);
+    }
+    let unit = match unit {
+        Ok(unit) => unit,
         Err(fault) => {
             eprintln!("error: {fault}\n\nFor more information, try 'defender install-service --help'.");
             return ExitCode::from(2);
         }
     };
-    let unit = unit::render(&program, &args);
-    let places = Places::of(&args);
-    let has_proxy = args.proxy.https_proxy.is_some();
-    if let Err(faults) = Config::parse(args, None) {
-        eprintln!("{faults}");
-        return ExitCode::from(2);
-    }
     if let Some(file) = &service.output {
         return written(output::write(file, unit.as_bytes(), Readers::Anyone));
     }
