@@ -51,8 +51,13 @@ async fn a_tail_shows_the_lines_so_far_and_each_new_one_and_goes_on_after_a_rest
 
     std::fs::write(pair.defender.custom_dir().join("defender-ca.pem"), "junk").expect("written");
     let seen = line(&events, "Incomplete defender client custom certificates").await;
-    let logged = pair.defender.program().lines();
-    assert!(logged.iter().any(|line| Some(line.as_str()) == seen["text"].as_str()), "word for word: {seen}");
+    // What comes over the wire may be ahead of what the test has read of standard error.
+    eventually("the same line on standard error, word for word", SOON, async || {
+        let logged = pair.defender.program().lines();
+        let is_there = logged.iter().any(|line| Some(line.as_str()) == seen["text"].as_str());
+        if is_there { Ok(()) } else { Err((seen.clone(), logged)) }
+    })
+    .await;
     std::fs::remove_file(pair.defender.custom_dir().join("defender-ca.pem")).expect("removed");
 
     assert_eq!(pair.restart().await.status, 204);
