@@ -7,9 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use uuid::Uuid;
 
-use crate::SOON;
 use crate::api::Answer;
+use crate::wire::{Identity, Wire, hello};
+use crate::{Dialer, SOON};
 
 /// Connects from one of the addresses of this host to a port at another.
 ///
@@ -20,6 +22,17 @@ pub async fn connect_from(own: &str, host: Ipv4Addr, port: u16) -> io::Result<Tc
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::new(own, 0))?;
     socket.connect((host, port).into()).await
+}
+
+/// A new Defender that connects from one of the addresses of this host; it has been welcomed.
+pub async fn join_from(own: &str, host: Ipv4Addr, port: u16, identity: &Identity) -> (Wire, Uuid) {
+    let tcp = connect_from(own, host, port).await.expect("accepted");
+    let tls = Dialer::with_identity(identity).dial_from(tcp).await.expect("a handshake");
+    let mut wire = Wire::upgrade(tls, protocol::SUBPROTOCOL).await.expect("an upgrade");
+    let id = Uuid::new_v4();
+    wire.send(&hello(id)).await;
+    wire.expect("welcome").await;
+    (wire, id)
 }
 
 /// A header of PROXY protocol v2 that announces this IPv4 client.

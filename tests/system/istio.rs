@@ -9,7 +9,7 @@ use system_tests::console::{ConsoleSetup, PASSWORD};
 use system_tests::envoy::istio::Export;
 use system_tests::envoy::{Announce, Ends, export, own_address};
 use system_tests::place::Manner;
-use system_tests::proxied::connect_from;
+use system_tests::proxied::{connect_from, join_from};
 use system_tests::tls::leaf_sha256;
 use system_tests::{
     Api, Browser, Channel, Dialer, Envoy, Identity, OpensslPki, PemSet, SOON, TestConsole, TestDefender,
@@ -195,12 +195,7 @@ async fn announced_by_proxy_protocol_each_client_is_seen_by_its_own_address() {
     let identity = api.bundle().await;
     let _defender = ingress.defender("localhost").bundle(&identity).connect().await;
     assert_eq!(ingress.reported(&api).await["address"], "127.0.0.1");
-    let tcp = connect_from("127.0.0.7", own, ingress.defenders()).await.expect("accepted");
-    let tls = Dialer::with_identity(&identity).dial_from(tcp).await.expect("a handshake");
-    let mut wire = Wire::upgrade(tls, protocol::SUBPROTOCOL).await.expect("an upgrade");
-    let id = Uuid::new_v4();
-    wire.send(&system_tests::wire::hello(id)).await;
-    wire.expect("welcome").await;
+    let (_wire, id) = join_from("127.0.0.7", own, ingress.defenders(), &identity).await;
     let shown = api.defender(&id.to_string(), "is connected", |shown| shown["connected"] == true).await;
     assert_eq!(shown["address"], "127.0.0.7");
 
