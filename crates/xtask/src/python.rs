@@ -31,6 +31,7 @@ fn install_one(folder: &str, package: &str, version: &str) -> Result<(), String>
         install_missing("python3-venv", "", "python3-venv")?;
     }
     println!("installing {package} below target/");
-    run(command("python3", &["-m", "venv", &folder.to_string_lossy()]))?;
+    // From nothing: an environment knows its own path, so one that was moved here does not run.
+    run(command("python3", &["-m", "venv", "--clear", &folder.to_string_lossy()]))?;
     run(command(&program("pip"), &["install", "--quiet", &format!("{package}=={version}")]))
 }
