@@ -70,11 +70,11 @@ pub async fn run_until(
         }
     };
     let sources = Sources {
-        custom: &custom,
-        bundle_dir: &config.install_bundle_dir,
-        bundle: config.install_bundle.as_ref(),
+        custom: custom.clone(),
+        bundle_dir: config.install_bundle_dir.clone(),
+        bundle: config.install_bundle.clone(),
         poll: config.custom_certs_poll,
-        own: &own,
+        own: own.clone(),
     };
     let found = start::find(&sources, &board, &shutdown).await;
     let is_lost = match found {
@@ -182,7 +182,7 @@ fn rotate(
     if config.install_bundle.is_none() {
         let (dir, poll) = (config.install_bundle_dir.clone(), config.custom_certs_poll);
         let stop = shutdown.clone();
-        tasks.spawn("bundle", async move { start::follow_bundle(&dir, poll, bundle, stop).await });
+        tasks.spawn("bundle", start::follow_bundle(dir, poll, bundle, stop));
     }
     Ok(certificates)
 }

@@ -1,11 +1,11 @@
 //! What a Defender starts on: the custom certificates if all of them are there, else the install bundle; and the
 //! wait for either. Afterwards, the bundle directory is followed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use certs::{CertError, Channel, CustomDir, Found, Material, RawMaterial, Watch, custom_at_start};
+use certs::{CertError, Channel, CustomDir, Found, Material, Meanwhile, RawMaterial, Watch, custom_at_start};
 use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -49,19 +49,19 @@ pub struct Foundation {
     pub fallback: Arc<Material>,
 }
 
-/// Where material is looked for.
-#[derive(Debug)]
-pub struct Sources<'a> {
+/// Where material is looked for. The directories may be on storage that hangs: they are read off the runtime's threads.
+#[derive(Debug, Clone)]
+pub struct Sources {
     /// The custom certificates directory.
-    pub custom: &'a CustomDir,
+    pub custom: CustomDir,
     /// The install bundle directory.
-    pub bundle_dir: &'a Path,
+    pub bundle_dir: PathBuf,
     /// A bundle that wins over the directory.
-    pub bundle: Option<&'a BundleText>,
+    pub bundle: Option<BundleText>,
     /// How often the directories are looked at without an event.
     pub poll: Duration,
     /// What the Console has issued before.
-    pub own: &'a OwnCertificate,
+    pub own: OwnCertificate,
 }
 
 /// Finds what to start on, and waits for it where nothing is there yet; `None` when `shutdown` came first.
@@ -69,87 +69,48 @@ pub struct Sources<'a> {
 /// # Errors
 /// [`StartError`] when something is there and unusable.
 pub async fn find(
-    sources: &Sources<'_>,
+    sources: &Sources,
     board: &Board,
     shutdown: &CancellationToken,
 ) -> Result<Option<Foundation>, StartError> {
-    if let Some(custom) = custom_at_start(Channel::Defender, sources.custom).map_err(StartError::Custom)? {
-        return with_custom(sources, custom).map(Some);
-    }
-    match read_bundle(sources) {
-        Ok(Some(bundle)) => Ok(Some(with_bundle(bundle))),
-        Ok(None) => match with_own(sources) {
-            Some(foundation) => Ok(Some(foundation)),
-            None => wait(sources, board, shutdown).await,
-        },
-        Err(error) => Err(StartError::Bundle(error)),
+    // A look that hangs is left behind.
+    tokio::select! {
+        found = find_or_wait(sources, board) => found.map(Some),
+        () = shutdown.cancelled() => Ok(None),
     }
 }
 
-fn read_bundle(sources: &Sources<'_>) -> Result<Option<Material>, BundleError> {
-    match sources.bundle {
-        Some(text) => bundle::decode(text).map(Some),
-        None => bundle::read(sources.bundle_dir),
+async fn find_or_wait(sources: &Sources, board: &Board) -> Result<Foundation, StartError> {
+    let first = sources.clone();
+    let place = sources.bundle_dir.display();
+    let found = certs::look(place, Meanwhile::Waits, &mut false, move || first.look()).await?;
+    match found.or_else(|| with_own(sources)) {
+        Some(foundation) => Ok(foundation),
+        None => wait(sources, board).await,
     }
-}
-
-fn with_bundle(bundle: Material) -> Foundation {
-    let not_after = bundle.leaf().not_after.format(&Rfc3339).unwrap_or_default();
-    tracing::info!(not_after, "Using the install bundle of the Console");
-    Foundation { custom: None, fallback: Arc::new(bundle) }
-}
-
-/// A bundle is not needed any more once the Console has issued a certificate.
-fn with_own(sources: &Sources<'_>) -> Option<Foundation> {
-    let kept = sources.own.subscribe().borrow().clone()?;
-    let not_after = kept.material.leaf().not_after.format(&Rfc3339).unwrap_or_default();
-    tracing::info!(
-        not_after,
-        "Using the certificate that the Console has issued: there is no install bundle"
-    );
-    Some(Foundation { custom: None, fallback: kept.material })
-}
-
-/// The bundle is not needed then: whatever is wrong with it is worth a warning only.
-fn with_custom(sources: &Sources<'_>, custom: Material) -> Result<Foundation, StartError> {
-    let bundle = read_bundle(sources).unwrap_or_else(|error| {
-        let remedy = error.remedy();
-        tracing::warn!(%error, remedy, "The install bundle is unusable; custom certificates are used instead");
-        None
-    });
-    let fallback = match bundle {
-        Some(bundle) => bundle,
-        None => {
-            match RawMaterial::read(Channel::Defender, sources.custom.path()).map_err(StartError::Custom)? {
-                Found::Complete(raw) => Material::parse(raw).map_err(StartError::Custom)?,
-                // Removed since they were read, a moment ago: the next start decides afresh.
-                Found::Missing(_) => return Ok(Foundation { fallback: Arc::new(custom), custom: None }),
-            }
-        }
-    };
-    Ok(Foundation { custom: Some(custom), fallback: Arc::new(fallback) })
 }
 
 /// Looks again whenever one of the directories may have changed.
-async fn wait(
-    sources: &Sources<'_>,
-    board: &Board,
-    shutdown: &CancellationToken,
-) -> Result<Option<Foundation>, StartError> {
+async fn wait(sources: &Sources, board: &Board) -> Result<Foundation, StartError> {
     announce(sources, board);
-    let mut dirs = vec![sources.bundle_dir];
+    let mut dirs = vec![sources.bundle_dir.as_path()];
     if sources.custom.is_watched() {
         dirs.push(sources.custom.path());
     }
-    let mut watch = Watch::new(&dirs, sources.poll);
+    let mut watch = Watch::new(&dirs, sources.poll, Meanwhile::Waits);
     let mut refused = None;
     let mut suspect: Option<Suspect> = None;
     loop {
-        if let Some(custom) = custom_while_waiting(sources.custom, &mut refused, board) {
-            return with_custom(sources, custom).map(Some);
+        let again = sources.clone();
+        let (custom, bundle) = match watch.look(move || again.look_again()).await {
+            Seen::Custom(foundation) => return foundation,
+            Seen::Bundle { refused, bundle } => (refused, bundle),
+        };
+        if let Some(error) = custom {
+            tell_refused(&error, &mut refused, board);
         }
-        suspect = match (read_bundle(sources), suspect) {
-            (Ok(Some(bundle)), _) => return Ok(Some(with_bundle(bundle))),
+        suspect = match (bundle, suspect) {
+            (Ok(Some(bundle)), _) => return Ok(with_bundle(bundle)),
             (Ok(None), _) => None,
             (Err(error), Some(suspect)) if suspect.text == error.to_string() => {
                 if suspect.until <= Instant::now() {
@@ -162,9 +123,96 @@ async fn wait(
         tokio::select! {
             () = watch.changed() => {}
             () = settled(suspect.as_ref()) => {}
-            () = shutdown.cancelled() => return Ok(None),
         }
     }
+}
+
+/// What a waiting Defender has seen.
+enum Seen {
+    /// No custom set that can be used.
+    Bundle { refused: Option<CertError>, bundle: Result<Option<Material>, BundleError> },
+    /// A custom set, which wins.
+    Custom(Result<Foundation, StartError>),
+}
+
+impl Sources {
+    /// What is there at start.
+    fn look(&self) -> Result<Option<Foundation>, StartError> {
+        if let Some(custom) = custom_at_start(Channel::Defender, &self.custom).map_err(StartError::Custom)? {
+            return self.with_custom(custom).map(Some);
+        }
+        Ok(self.read_bundle().map_err(StartError::Bundle)?.map(with_bundle))
+    }
+
+    /// What has come since.
+    fn look_again(&self) -> Seen {
+        match self.custom_while_waiting() {
+            Ok(Some(custom)) => Seen::Custom(self.with_custom(custom)),
+            Ok(None) => Seen::Bundle { refused: None, bundle: self.read_bundle() },
+            Err(error) => Seen::Bundle { refused: Some(error), bundle: self.read_bundle() },
+        }
+    }
+
+    fn read_bundle(&self) -> Result<Option<Material>, BundleError> {
+        match &self.bundle {
+            Some(text) => bundle::decode(text).map(Some),
+            None => bundle::read(&self.bundle_dir),
+        }
+    }
+
+    /// The bundle is not needed then: whatever is wrong with it is worth a warning only.
+    fn with_custom(&self, custom: Material) -> Result<Foundation, StartError> {
+        let bundle = self.read_bundle().unwrap_or_else(|error| {
+            let remedy = error.remedy();
+            tracing::warn!(%error, remedy, "The install bundle is unusable; custom certificates are used instead");
+            None
+        });
+        let fallback = match bundle {
+            Some(bundle) => bundle,
+            None => {
+                match RawMaterial::read(Channel::Defender, self.custom.path()).map_err(StartError::Custom)? {
+                    Found::Complete(raw) => Material::parse(raw).map_err(StartError::Custom)?,
+                    // Removed since they were read, a moment ago: the next start decides afresh.
+                    Found::Missing(_) => {
+                        return Ok(Foundation { fallback: Arc::new(custom), custom: None });
+                    }
+                }
+            }
+        };
+        Ok(Foundation { custom: Some(custom), fallback: Arc::new(fallback) })
+    }
+
+    /// A complete set that would also be taken by a running Defender.
+    fn custom_while_waiting(&self) -> Result<Option<Material>, CertError> {
+        if !self.custom.is_watched() {
+            return Ok(None);
+        }
+        let raw = match RawMaterial::read(Channel::Defender, self.custom.path())? {
+            Found::Complete(raw) => raw,
+            Found::Missing(_) => return Ok(None),
+        };
+        match Material::parse(raw)?.unfit(OffsetDateTime::now_utc()) {
+            Some(error) => Err(error),
+            None => custom_at_start(Channel::Defender, &self.custom),
+        }
+    }
+}
+
+fn with_bundle(bundle: Material) -> Foundation {
+    let not_after = bundle.leaf().not_after.format(&Rfc3339).unwrap_or_default();
+    tracing::info!(not_after, "Using the install bundle of the Console");
+    Foundation { custom: None, fallback: Arc::new(bundle) }
+}
+
+/// A bundle is not needed any more once the Console has issued a certificate.
+fn with_own(sources: &Sources) -> Option<Foundation> {
+    let kept = sources.own.subscribe().borrow().clone()?;
+    let not_after = kept.material.leaf().not_after.format(&Rfc3339).unwrap_or_default();
+    tracing::info!(
+        not_after,
+        "Using the certificate that the Console has issued: there is no install bundle"
+    );
+    Some(Foundation { custom: None, fallback: kept.material })
 }
 
 /// An unusable bundle that may still be on its way: it is judged once it has not changed for a while.
@@ -180,7 +228,7 @@ async fn settled(suspect: Option<&Suspect>) {
     }
 }
 
-fn announce(sources: &Sources<'_>, board: &Board) {
+fn announce(sources: &Sources, board: &Board) {
     let bundle_dir = sources.bundle_dir.display();
     let custom = match sources.custom.is_watched() {
         true => format!("custom certificates in {}", sources.custom.path().display()),
@@ -197,59 +245,44 @@ fn announce(sources: &Sources<'_>, board: &Board) {
     board.fault(text, OffsetDateTime::now_utc());
 }
 
-/// A complete set that would also be taken by a running Defender; another is refused once and waiting goes on.
-fn custom_while_waiting(dir: &CustomDir, refused: &mut Option<String>, board: &Board) -> Option<Material> {
-    if !dir.is_watched() {
-        return None;
-    }
-    let judged = match RawMaterial::read(Channel::Defender, dir.path()) {
-        Ok(Found::Missing(_)) => return None,
-        Ok(Found::Complete(raw)) => Material::parse(raw)
-            .and_then(|material| material.unfit(OffsetDateTime::now_utc()).map_or(Ok(()), Err)),
-        Err(error) => Err(error),
-    };
-    match judged.and_then(|()| custom_at_start(Channel::Defender, dir)) {
-        Ok(custom) => custom,
-        Err(error) => {
-            let text =
-                format!("Failed to load {} custom certificates: {error}", Channel::Defender.log_name());
-            if refused.as_ref() != Some(&text) {
-                tracing::error!(remedy = error.remedy(), "{text}");
-                board.fault(text.clone(), OffsetDateTime::now_utc());
-                *refused = Some(text);
-            }
-            None
-        }
+/// Once for each cause: waiting goes on.
+fn tell_refused(error: &CertError, told: &mut Option<String>, board: &Board) {
+    let text = format!("Failed to load {} custom certificates: {error}", Channel::Defender.log_name());
+    if told.as_ref() != Some(&text) {
+        tracing::error!(remedy = error.remedy(), "{text}");
+        board.fault(text.clone(), OffsetDateTime::now_utc());
+        *told = Some(text);
     }
 }
 
 /// Publishes each good new bundle of the directory, until `shutdown`. A bad one is warned about once.
 pub async fn follow_bundle(
-    dir: &Path,
+    dir: PathBuf,
     poll: Duration,
     bundle: watch::Sender<Arc<Material>>,
     shutdown: CancellationToken,
 ) {
-    let mut watch = Watch::new(&[dir], poll);
+    // A look that hangs is left behind.
+    tokio::select! {
+        () = follow(&dir, poll, &bundle) => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
+async fn follow(dir: &Path, poll: Duration, bundle: &watch::Sender<Arc<Material>>) {
+    let mut watch = Watch::new(&[dir], poll, Meanwhile::GoesOn);
+    // What is there now was judged at start.
+    watch.look(|| ()).await;
     let mut refused = None;
     loop {
-        tokio::select! {
-            () = watch.changed() => {}
-            () = shutdown.cancelled() => return,
-        }
-        let refusal = match bundle::read(dir) {
+        watch.changed().await;
+        let place = dir.to_owned();
+        let refusal = match watch.look(move || bundle::read(&place)).await {
             Ok(None) => None,
             Ok(Some(material)) => match material.unfit(OffsetDateTime::now_utc()) {
                 Some(error) => Some(BundleError::Certificates(error)),
                 None => {
-                    let material = Arc::new(material);
-                    bundle.send_if_modified(|current| {
-                        let differs = current.fingerprint() != material.fingerprint();
-                        if differs {
-                            *current = Arc::clone(&material);
-                        }
-                        differs
-                    });
+                    take(bundle, material);
                     None
                 }
             },
@@ -262,6 +295,17 @@ pub async fn follow_bundle(
         }
         refused = text;
     }
+}
+
+/// Publishes it, unless it is the one in use.
+fn take(bundle: &watch::Sender<Arc<Material>>, material: Material) {
+    bundle.send_if_modified(|current| {
+        let differs = current.fingerprint() != material.fingerprint();
+        if differs {
+            *current = Arc::new(material);
+        }
+        differs
+    });
 }
 
 /// How long an unusable bundle that has just appeared may still be on its way.

@@ -255,6 +255,22 @@ async fn a_start_on_storage_that_hangs_says_so_goes_on_when_it_answers_and_can_b
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_defender_that_waits_for_certificates_can_be_stopped_while_their_storage_hangs() {
+    for flag in ["--custom-certs-dir", "--install-bundle-dir"] {
+        let mount = Mount::new().await;
+        let dir = mount.point().to_string_lossy().into_owned();
+        let mut defender = TestDefender::setup("wss://localhost:1").flag(flag, &dir).start();
+        let program = defender.program_mut();
+        program.line("Waiting for an install bundle").await;
+        mount.hang().await;
+        let line = program.line(DOES_NOT_ANSWER).await;
+        assert!(line.contains("WARN") && line.contains(&dir), "{line}");
+        program.signal(Signal::SIGTERM);
+        assert_eq!(program.exit(SOON).await.code(), Some(0), "{:?}", program.lines());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_on_broken_storage_ends_with_the_cause_instead_of_other_certificates() {
     let mut mount = Mount::new().await;
     mount.kill_server();
@@ -279,4 +295,4 @@ fn log_name(channel: Channel) -> &'static str {
     }
 }
 
-const DOES_NOT_ANSWER: &str = "Custom certificates directory does not answer";
+const DOES_NOT_ANSWER: &str = "Certificates directory does not answer";

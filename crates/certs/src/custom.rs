@@ -58,8 +58,9 @@ impl CustomDir {
             return Self { path: path.to_owned(), poll, folders: None };
         }
         tracing::debug!("Watching custom certificates directory: {}", path.display());
-        let folders = Some(Arc::new(Folders::new(&[path], poll)));
-        Self { path: path.to_owned(), poll, folders }
+        let folders = Folders::new(&[path], poll);
+        folders.arm();
+        Self { path: path.to_owned(), poll, folders: Some(Arc::new(folders)) }
     }
 
     /// As `open`, off the runtime's threads. Waits until all files can be read, which network storage may put off, and
@@ -75,7 +76,7 @@ impl CustomDir {
             let _ = disk::read_file(&dir.join(revocations::FILE));
             found
         };
-        let reached = storage::patiently(path, Meanwhile::Waits, &mut false, work).await;
+        let reached = storage::patiently(path.display(), Meanwhile::Waits, &mut false, work).await;
         reached.unwrap_or_else(|_| Self::open(path, poll))
     }
 

@@ -59,9 +59,9 @@ enum Interest {
 }
 
 impl Folders {
-    /// Watches `dirs` from now on. `poll` is what the warning says if that is not possible.
+    /// Watches `dirs` once armed. `poll` is what the warning says if that is not possible.
     pub(crate) fn new(dirs: &[&Path], poll: Duration) -> Self {
-        let folders = Self {
+        Self {
             dirs: dirs
                 .iter()
                 .map(|dir| std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf()))
@@ -70,9 +70,7 @@ impl Folders {
             events: watch::Sender::new(0),
             interests: Arc::default(),
             armed: Mutex::default(),
-        };
-        folders.arm();
-        folders
+        }
     }
 
     /// Follows the count of events.

@@ -66,4 +66,5 @@ pub use raw::{Found, RawMaterial};
 pub use revocations::Revocations;
 pub use rotate::{Outcome, Rotation};
 pub use source::Source;
+pub use storage::{Meanwhile, look};
 pub use watch::Watch;

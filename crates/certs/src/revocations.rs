@@ -153,7 +153,8 @@ impl Revocations {
         // The channels tell when the directory takes its time.
         let mut is_told = true;
         let reading = move || disk::read_file(&path);
-        let state = patiently(self.dir.path(), Meanwhile::GoesOn, &mut is_told, reading).await.ok()?;
+        let state =
+            patiently(self.dir.path().display(), Meanwhile::GoesOn, &mut is_told, reading).await.ok()?;
         let is_disturbed = events.has_changed().unwrap_or(false);
         if is_disturbed {
             events.mark_unchanged();

@@ -181,7 +181,7 @@ impl<T: Send + Sync + 'static> Rotation<T> {
         self.settle.event(Instant::now());
         let Some(folders) = self.dir.folders().cloned() else { return };
         let dir = self.dir.path().to_owned();
-        let arm = patiently(&dir, Meanwhile::GoesOn, &mut self.is_slow, move || folders.arm());
+        let arm = patiently(dir.display(), Meanwhile::GoesOn, &mut self.is_slow, move || folders.arm());
         if arm.await.unwrap_or(false) {
             self.settle.event(Instant::now());
         }
@@ -203,7 +203,7 @@ impl<T: Send + Sync + 'static> Rotation<T> {
             folders.arm();
             Look::take(channel, &path)
         };
-        let look = patiently(&dir, Meanwhile::GoesOn, &mut self.is_slow, work).await.ok()?;
+        let look = patiently(dir.display(), Meanwhile::GoesOn, &mut self.is_slow, work).await.ok()?;
         let now = Instant::now();
         let is_disturbed = self.has_new_event();
         match self.settle.looked(now, look.fingerprint(), self.judge.judged(), is_disturbed) {

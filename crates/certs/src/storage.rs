@@ -1,7 +1,9 @@
 //! Storage that is not well: the directory may be on a network, which hangs or breaks. What runs must never wait for it.
 
+use std::fmt::Display;
+use std::future;
 use std::io;
-use std::path::Path;
+use std::panic;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -9,7 +11,7 @@ use tokio::task::{JoinError, spawn_blocking};
 
 /// What a program does while its directory does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Meanwhile {
+pub enum Meanwhile {
     /// It runs, on what it has.
     GoesOn,
     /// It has nothing yet, and waits.
@@ -21,13 +23,31 @@ pub(crate) fn is_broken(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| BROKEN.contains(&Errno::from_raw(code)))
 }
 
-/// Does `work` off the runtime's threads, for as long as it takes. Says so when that is long, unless `is_told`, which
-/// holds afterwards whether it was long.
+/// Does `work`, which looks at `place`, off the runtime's threads, for as long as it takes. Says so when that is long,
+/// unless `is_told`, which holds afterwards whether it was long. A panic of `work` goes on here.
+pub async fn look<T: Send + 'static>(
+    place: impl Display,
+    meanwhile: Meanwhile,
+    is_told: &mut bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    match patiently(place, meanwhile, is_told, work).await {
+        Ok(seen) => seen,
+        Err(error) => match error.try_into_panic() {
+            Ok(cause) => panic::resume_unwind(cause),
+            // The runtime goes down, and the caller with it.
+            Err(_) => future::pending().await,
+        },
+    }
+}
+
+/// Does `work`, which looks at `place`, off the runtime's threads, for as long as it takes. Says so when that is long,
+/// unless `is_told`, which holds afterwards whether it was long.
 ///
 /// # Errors
 /// `work` panicked.
 pub(crate) async fn patiently<T: Send + 'static>(
-    dir: &Path,
+    place: impl Display,
     meanwhile: Meanwhile,
     is_told: &mut bool,
     work: impl FnOnce() -> T + Send + 'static,
@@ -44,8 +64,7 @@ pub(crate) async fn patiently<T: Send + 'static>(
         };
         tracing::warn!(
             remedy = "find out why the storage that is mounted there does not answer",
-            "Custom certificates directory does not answer, {meanwhile}: {}",
-            dir.display()
+            "Certificates directory does not answer, {meanwhile}: {place}"
         );
     }
     work.await
@@ -89,15 +108,15 @@ mod tests {
     #[tokio::test]
     async fn what_takes_long_is_told_once_until_it_is_quick_again() {
         let heard = crate::overhear::Overheard::listen();
-        let (dir, mut is_told) = (Path::new("/remote"), false);
+        let (place, mut is_told) = ("/remote", false);
         let slow = || std::thread::sleep(PATIENCE + Duration::from_millis(200));
         for _ in 0..2 {
-            patiently(dir, Meanwhile::GoesOn, &mut is_told, slow).await.expect("done");
+            patiently(place, Meanwhile::GoesOn, &mut is_told, slow).await.expect("done");
         }
         let lines = heard.take();
         assert_eq!(lines.len(), 1, "{lines:#?}");
         assert!(lines[0].contains("does not answer, what runs goes on: /remote"), "{lines:#?}");
-        assert_eq!(patiently(dir, Meanwhile::Waits, &mut is_told, || 7).await.expect("done"), 7);
+        assert_eq!(patiently(place, Meanwhile::Waits, &mut is_told, || 7).await.expect("done"), 7);
         assert!(!is_told);
     }
 }

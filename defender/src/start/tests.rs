@@ -49,9 +49,9 @@ impl Dirs {
         let custom = CustomDir::open(self.custom.path(), Duration::from_secs(1));
         let data = tempfile::tempdir().expect("directory");
         let sources = Sources {
-            own: &OwnCertificate::open(data.path(), || 0.0, (OffsetDateTime::now_utc(), Instant::now())),
-            custom: &custom,
-            bundle_dir: self.bundle.path(),
+            own: OwnCertificate::open(data.path(), || 0.0, (OffsetDateTime::now_utc(), Instant::now())),
+            custom,
+            bundle_dir: self.bundle.path().to_owned(),
             bundle: None,
             poll: Duration::from_secs(1),
         };
@@ -164,7 +164,7 @@ async fn a_changed_bundle_is_followed_and_a_bad_one_is_not() {
     let first = bundle::read(dirs.bundle.path()).expect("good").expect("whole");
     let (sender, mut receiver) = watch::channel(Arc::new(first));
     let poll = Duration::from_secs(1);
-    let follow = follow_bundle(dirs.bundle.path(), poll, sender, dirs.shutdown.clone());
+    let follow = follow_bundle(dirs.bundle.path().to_owned(), poll, sender, dirs.shutdown.clone());
     let change = async {
         fs::write(dirs.bundle.path().join("defender-client-key.pem"), "junk").expect("written");
         let pair = dirs.pair();

@@ -76,6 +76,7 @@ fn reading_is_no_event_and_neither_are_neighbours_of_the_directory() {
     let folder = Folder::new();
     folder.shell("mkdir certs; echo x > certs/console-cert.pem");
     let folders = Folders::new(&[&folder.at("certs")], Duration::from_secs(10));
+    folders.arm();
     assert!(!folders.arm(), "armed already");
     for _ in 0..10 {
         assert_eq!(folder.text("certs/console-cert.pem"), "x\n");
@@ -104,6 +105,7 @@ fn every_way_of_changing_a_file_is_an_event() {
         let folder = Folder::new();
         folder.shell("mkdir certs target; echo x > certs/console-cert.pem; echo x > target/x; ln -s ../target/x certs/console-key.pem");
         let folders = Folders::new(&[&folder.at("certs")], Duration::from_secs(10));
+        folders.arm();
         folder.shell(deed);
         counted(&folders, 1);
     }
@@ -134,6 +136,7 @@ fn a_directory_that_was_replaced_is_watched_again() {
     let folder = Folder::new();
     folder.shell("mkdir certs");
     let folders = Folders::new(&[&folder.at("certs")], Duration::from_secs(10));
+    folders.arm();
     for deed in
         ["mv certs away1; mkdir certs", "rmdir certs; mkdir certs", "mkdir new; mv certs away2; mv new certs"]
     {
@@ -180,6 +183,7 @@ fn a_directory_that_may_not_be_entered_or_read_is_told_once_until_it_may() {
     let folders = {
         let _nobody = Nobody::new();
         let folders = Folders::new(&[&certs], poll);
+        folders.arm();
         folders.arm();
         folders
     };
