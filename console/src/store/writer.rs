@@ -12,7 +12,7 @@ use std::time::Duration;
 use protocol::message::Report;
 use thiserror::Error;
 use time::OffsetDateTime;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -28,6 +28,8 @@ use crate::fleet::{Record, SessionHandle};
 #[derive(Debug, Clone)]
 pub struct Writer {
     reports: mpsc::Sender<Pending>,
+    /// What is left for bodies of reports, in KiB.
+    room: Arc<Semaphore>,
     dirty: Arc<Dirty>,
 }
 
@@ -58,7 +60,12 @@ struct Pending {
     session: Arc<SessionHandle>,
     report: Report,
     received_at: OffsetDateTime,
+    /// Held until the report is on disk.
+    room: OwnedSemaphorePermit,
 }
+
+/// Who waits for a report to be on disk, and the room that the report takes until then.
+type Waiting = (Arc<SessionHandle>, OwnedSemaphorePermit);
 
 /// What changed of Defenders since the last group: one entry each at most, so its size is the fleet's.
 #[derive(Debug, Default)]
@@ -99,7 +106,8 @@ impl Writer {
             next_history: Instant::now() + CALM,
             started_at: OffsetDateTime::now_utc(),
         };
-        (Self { reports: sender, dirty }, task)
+        let room = Arc::new(Semaphore::new(usize::from(ROOM_KIB)));
+        (Self { reports: sender, room, dirty }, task)
     }
 
     /// Keeps what a Defender said of itself.
@@ -153,7 +161,7 @@ impl Writer {
         let _ = tokio::time::timeout(SETTLE, settled).await;
     }
 
-    /// Keeps a report; the session learns when it is on disk.
+    /// Keeps a report once there is room for it; the session learns when it is on disk.
     ///
     /// # Errors
     /// [`WriterGone`] when the Console stops.
@@ -163,7 +171,10 @@ impl Writer {
         report: Report,
         received_at: OffsetDateTime,
     ) -> Result<(), WriterGone> {
-        self.reports.send(Pending { session, report, received_at }).await.map_err(|_| WriterGone)
+        // Never more than all the room; and a writer that is gone has dropped what it held. Nobody waits for ever.
+        let kib = u16::try_from(report.body.get().len().div_ceil(1024)).unwrap_or(ROOM_KIB).max(1);
+        let room = Arc::clone(&self.room).acquire_many_owned(kib.into()).await.map_err(|_| WriterGone)?;
+        self.reports.send(Pending { session, report, received_at, room }).await.map_err(|_| WriterGone)
     }
 
     /// Whose host reports have reached the disk.
@@ -255,7 +266,7 @@ impl WriterTask {
                 let Ok(report) = self.reports.try_recv() else { break };
                 pending.push(report);
             }
-            let written = self.write(&mut pending, stopping, &shutdown).await;
+            let written = self.write(std::mem::take(&mut pending), stopping, &shutdown).await;
             if stopping || !written {
                 return;
             }
@@ -263,12 +274,7 @@ impl WriterTask {
     }
 
     /// Writes one group, and tries again until it is written. `false` when the Console stops before.
-    async fn write(
-        &mut self,
-        pending: &mut Vec<Pending>,
-        stopping: bool,
-        shutdown: &CancellationToken,
-    ) -> bool {
+    async fn write(&mut self, pending: Vec<Pending>, stopping: bool, shutdown: &CancellationToken) -> bool {
         self.dirty.counters.take_in_hand(pending.len());
         let with_history = stopping || Instant::now() >= self.next_history;
         if with_history {
@@ -276,7 +282,7 @@ impl WriterTask {
         }
         // The reports were taken before the changes are: a report's Defender is in the table by then.
         let mut changes = self.dirty.take(with_history);
-        let rows = self.rows(pending, &mut changes);
+        let (rows, waiting) = self.rows(pending, &mut changes);
         let mut last_fault = String::new();
         while let Err(error) = self.store.write_fleet(&rows).await {
             let fault = lifecycle::logging::error_chain(&error);
@@ -305,7 +311,8 @@ impl WriterTask {
         for (id, seq) in &rows.last_seqs {
             self.last_seqs.insert(*id, *seq);
         }
-        for Pending { session, .. } in pending.drain(..) {
+        drop(rows.reports);
+        for (session, _room) in waiting {
             if let Some(seq) = self.last_seqs.get(&session.defender()) {
                 session.store_up_to(*seq);
             }
@@ -318,8 +325,8 @@ impl WriterTask {
         true
     }
 
-    /// What goes to the tables: each report once, however often it was sent.
-    fn rows(&mut self, pending: &[Pending], changes: &mut Changes) -> FleetRows {
+    /// What goes to the tables, each report once, however often it was sent; and who waits for it.
+    fn rows(&mut self, pending: Vec<Pending>, changes: &mut Changes) -> (FleetRows, Vec<Waiting>) {
         let mut history = std::mem::take(&mut changes.history);
         history.crowded = self.crowded(&history);
         let mut rows = FleetRows {
@@ -330,7 +337,8 @@ impl WriterTask {
             certificates_seen: std::mem::take(&mut changes.certificates_seen),
             ..FleetRows::default()
         };
-        for Pending { session, report, received_at } in pending {
+        let mut waiting = Vec::with_capacity(pending.len());
+        for Pending { session, report, received_at, room } in pending {
             let id = session.defender();
             let on_disk = self.last_seqs.get(&id).copied().unwrap_or(0);
             let last_seq = rows.last_seqs.entry(id).or_insert(on_disk);
@@ -339,13 +347,14 @@ impl WriterTask {
                 rows.reports.push(ReportRow {
                     defender: id,
                     seq: report.seq,
-                    kind: report.kind.clone(),
-                    received_at: *received_at,
-                    body: report.body.get().to_owned(),
+                    kind: report.kind,
+                    received_at,
+                    body: Box::<str>::from(report.body).into_string(),
                 });
             }
+            waiting.push((session, room));
         }
-        rows
+        (rows, waiting)
     }
 
     /// The Defenders that have connected so often that their oldest connections are to be removed.
@@ -362,6 +371,10 @@ impl WriterTask {
         crowded
     }
 }
+
+/// What reports that are not on disk may take together, 64 MiB: compressed, a large one costs its sender next to nothing.
+/// Small ones never meet it.
+const ROOM_KIB: u16 = u16::MAX;
 
 /// Reports that wait for the disk; when it is full, sessions stop reading from their peers.
 const QUEUE: usize = 8192;

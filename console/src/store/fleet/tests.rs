@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use protocol::message::Report;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -116,6 +117,55 @@ async fn each_report_is_stored_once_and_acknowledged_only_when_it_is_on_disk() {
         .await
         .expect("stops");
     assert_eq!(store.defenders().await.expect("reads").remove(0).last_seq, 4);
+}
+
+#[tokio::test]
+async fn large_reports_wait_for_room_and_all_reach_the_disk() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = open(&dir).await;
+    let (writer, task) = Writer::new(store.clone(), &[]);
+    let stop = CancellationToken::new();
+    let session = Arc::new(SessionHandle::new(Uuid::from_u128(1), 1, 0, OffsetDateTime::UNIX_EPOCH));
+    let largest = "9".repeat(protocol::MAX_MESSAGE_BYTES);
+    let send = |seq| {
+        let body = RawValue::from_string(largest.clone()).expect("JSON");
+        let report = Report { seq, kind: "large".to_owned(), body };
+        writer.report(Arc::clone(&session), report, OffsetDateTime::UNIX_EPOCH)
+    };
+    let mut queued = 0;
+    while let Some(taken) = tokio::task::unconstrained(send(queued + 1)).now_or_never() {
+        taken.expect("open");
+        queued += 1;
+    }
+    assert_eq!(queued, 63, "64 MiB are the end, although the queue has places left");
+    let client = async {
+        for seq in queued + 1..=3 * queued {
+            send(seq).await.expect("open");
+        }
+        while session.stored() < 3 * queued {
+            session.woken().await;
+        }
+        stop.cancel();
+    };
+    tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(client, task.run(stop.clone())) })
+        .await
+        .expect("stops");
+    assert_eq!(count_reports(&store).await, i64::try_from(3 * queued).expect("few"));
+}
+
+#[tokio::test]
+async fn who_waits_for_room_learns_that_the_writer_is_gone() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (writer, task) = Writer::new(open(&dir).await, &[]);
+    let session = Arc::new(SessionHandle::new(Uuid::from_u128(1), 1, 0, OffsetDateTime::UNIX_EPOCH));
+    // More than all the room: no Defender can send it, and even so it does not wait for ever.
+    let whole = RawValue::from_string("9".repeat(65 << 20)).expect("JSON");
+    let whole = Report { seq: 1, kind: "large".to_owned(), body: whole };
+    writer.report(Arc::clone(&session), whole, OffsetDateTime::UNIX_EPOCH).await.expect("open");
+    let mut waits = Box::pin(writer.report(session, report(2), OffsetDateTime::UNIX_EPOCH));
+    assert!(waits.as_mut().now_or_never().is_none());
+    drop(task);
+    assert!(tokio::time::timeout(Duration::from_secs(20), waits).await.expect("returns").is_err());
 }
 
 #[tokio::test]
