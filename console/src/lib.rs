@@ -16,6 +16,7 @@
 //! door.rs            who may wait at a listener
 //! announced.rs       PROXY protocol: for whom a proxy connects
 //! sockets.rs         the listening sockets
+//! network.rs         whom an address stands for
 //! store/             what survives a restart
 //! access/            users, passwords, tokens, and what slows down guessing
 //! web/               the HTTPS listener (8083)
@@ -38,6 +39,7 @@ pub mod gateway;
 pub mod meet;
 pub mod metrics;
 pub mod names;
+mod network;
 pub mod public_url;
 pub mod refusals;
 mod sockets;

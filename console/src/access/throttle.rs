@@ -2,7 +2,7 @@
 //! each further one. Pure: the time is an argument.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// Counts failures; holds at most [`MOST_KEYS`].
@@ -28,11 +28,7 @@ struct Failures {
 impl Key {
     pub(super) fn new(username: &str, address: IpAddr) -> Self {
         let username = if crate::config::username(username).is_ok() { username } else { "" };
-        let address = match address.to_canonical() {
-            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-            v4 => v4,
-        };
-        Self { username: username.into(), address }
+        Self { username: username.into(), address: crate::network::of(address) }
     }
 }
 

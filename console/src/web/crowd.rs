@@ -1,5 +1,6 @@
-//! How many connections one address may have open at once, so that one host cannot take all that the Console has. The
-//! connections of a trusted proxy do not count; instead, each client behind it may make as many calls at once.
+//! How many connections one address, or one IPv6 network, may have open at once, so that one host cannot take all that the
+//! Console has. The connections of a trusted proxy do not count; instead, each client behind it may make as many calls at
+//! once.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +12,7 @@ use axum::http::Response;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
-/// The open connections of one listener by address. Clones share it.
+/// The open connections of one listener by whom their addresses stand for. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Crowd(Arc<Mutex<Inner>>);
 
@@ -31,7 +32,7 @@ pub(super) struct Guest {
 impl Crowd {
     /// One connection or call (`what`) more of this address; `None` when it has too many: refuse this one.
     pub(super) fn enter(&self, address: SocketAddr, what: &str) -> Option<Guest> {
-        let address = address.ip();
+        let address = crate::network::of(address.ip());
         let mut inner = self.lock();
         let open = inner.open.entry(address).or_default();
         if *open < MOST {
@@ -86,7 +87,20 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
+
+    #[test]
+    fn a_host_does_not_get_more_by_using_many_addresses_of_its_ipv6_network() {
+        let crowd = Crowd::default();
+        let at = |network, host| {
+            SocketAddr::new(Ipv6Addr::new(0x2001, 0xdb8, 0, network, 0, 0, 0, host).into(), 5)
+        };
+        let guests: Vec<_> = (0..).map_while(|host| crowd.enter(at(0, host), "connections")).collect();
+        assert_eq!(guests.len(), MOST);
+        assert!(crowd.enter(at(1, 0), "connections").is_some());
+    }
 
     #[test]
     fn one_address_has_an_end_and_others_do_not_notice() {
