@@ -90,12 +90,12 @@ pub struct Caller {
 pub enum Credential {
     /// An access key, by its name.
     Key(String),
-    /// The password.
-    Password,
+    /// The password, by a digest of what is stored of it.
+    Password(String),
     /// A session of the web UI.
     Session(Uuid),
-    /// A bearer token.
-    Token,
+    /// A bearer token, by its digest.
+    Token(String),
 }
 
 /// Why a password or token was not taken.
@@ -263,8 +263,9 @@ impl Access {
         if Self::is_key(token) {
             return self.by_key(token, address).await;
         }
-        let found = self.0.store.token(&sha256(token), OffsetDateTime::now_utc()).await?;
-        Ok(found.map(|(username, role)| Caller { username, role, by: Credential::Token }))
+        let digest = sha256(token);
+        let found = self.0.store.token(&digest, OffsetDateTime::now_utc()).await?;
+        Ok(found.map(|(username, role)| Caller { username, role, by: Credential::Token(digest) }))
     }
 
     async fn note_user(&self, username: &str, address: IpAddr) -> Result<(), StoreError> {
@@ -289,7 +290,8 @@ impl Access {
 
 impl From<User> for Caller {
     fn from(user: User) -> Self {
-        Self { username: user.username, role: user.role, by: Credential::Password }
+        let by = Credential::Password(sha256(&user.password));
+        Self { username: user.username, role: user.role, by }
     }
 }
 
@@ -299,7 +301,7 @@ impl Caller {
     pub fn actor(&self, address: IpAddr) -> Actor {
         match &self.by {
             Credential::Key(name) => Actor::new(&format!("{}/{name}", self.username), address),
-            Credential::Password | Credential::Session(_) | Credential::Token => {
+            Credential::Password(_) | Credential::Session(_) | Credential::Token(_) => {
                 Actor::new(&self.username, address)
             }
         }

@@ -242,12 +242,12 @@ impl Access {
         Ok(())
     }
 
-    /// Returns once the caller has to prove who it is again: users were changed after this call, or the session or
-    /// access key that it called with has ended.
+    /// Returns once the caller has to prove who it is again: users were changed after this call, or what it called with
+    /// has ended or stands for another role; within a minute if that came with time or at another Console.
     pub fn until_ended(&self, caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
         let mut users = self.0.users_changed.subscribe();
         let mut endings = self.0.endings.subscribe();
-        let (access, by) = (self.clone(), caller.by.clone());
+        let (access, caller) = (self.clone(), caller.clone());
         async move {
             loop {
                 tokio::select! {
@@ -256,30 +256,29 @@ impl Access {
                     () = tokio::time::sleep(LOOK_EVERY) => {}
                 }
                 // A database that fails is no reason: the reader would only come back and fail.
-                if access.lasts(&by).await == Ok(false) {
+                if matches!(access.lasts(&caller).await, Ok(false)) {
                     return;
                 }
             }
         }
     }
 
-    async fn lasts(&self, by: &Credential) -> Result<bool, ()> {
-        let now = OffsetDateTime::now_utc();
-        let lasts = async {
-            match by {
-                Credential::Key(name) => {
-                    let keys = self.0.store.keys(None).await?;
-                    Ok(keys.iter().any(|key| key.name == *name && key.expires_at > now))
-                }
-                Credential::Session(id) => {
-                    let cutoff = self.session_limits().await?.cutoff(now);
-                    let sessions = self.0.store.sessions(None, cutoff).await?;
-                    Ok(sessions.iter().any(|session| session.id == *id))
-                }
-                Credential::Password | Credential::Token => Ok(true),
+    /// Whether what the caller called with would make it the same caller now.
+    pub(super) async fn lasts(&self, caller: &Caller) -> Result<bool, StoreError> {
+        let (store, now) = (&self.0.store, OffsetDateTime::now_utc());
+        let role = match &caller.by {
+            Credential::Key(name) => store.key_of_name(name, now).await?.map(|key| key.role),
+            Credential::Password(digest) => {
+                let user = store.user(&caller.username).await?;
+                user.filter(|user| sha256(&user.password) == *digest).map(|user| user.role)
             }
+            Credential::Session(id) => {
+                let cutoff = self.session_limits().await?.cutoff(now);
+                store.session_of_id(*id, cutoff).await?.map(|session| session.role)
+            }
+            Credential::Token(digest) => store.token(digest, now).await?.map(|(_, role)| role),
         };
-        lasts.await.map_err(|_: StoreError| ())
+        Ok(role == Some(caller.role))
     }
 
     async fn end(
@@ -318,5 +317,5 @@ const SETTING: &str = "sessions";
 const NOTED_EVERY: time::Duration = time::Duration::seconds(30);
 const READ_EVERY: Duration = Duration::from_secs(10);
 
-/// How often an open stream looks whether its session has ended by itself.
+/// How often an open stream looks whether what it was opened with has ended by itself.
 const LOOK_EVERY: Duration = Duration::from_secs(60);

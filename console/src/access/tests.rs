@@ -27,10 +27,8 @@ async fn the_password_file_makes_the_first_administrator_without_its_line_end() 
         let (access, _dir) = with_password(text).await;
         let access = access.expect("a good file");
         let caller = access.by_password("admin", "correct horse", HERE).await.expect("right");
-        assert_eq!(
-            caller,
-            Caller { username: "admin".to_owned(), role: Role::Administrator, by: Credential::Password }
-        );
+        assert_eq!((caller.username.as_str(), caller.role), ("admin", Role::Administrator));
+        assert!(matches!(caller.by, Credential::Password(_)), "{:?}", caller.by);
         assert!(matches!(access.sign_up("eve", "password", "", HERE).await, Err(SignUpError::TooLate)));
     }
 }
@@ -116,4 +114,80 @@ async fn basic_credentials_pay_once() {
     }
     drop(turns);
     assert!(matches!(access.by_password("admin", "wrong horse", HERE).await, Err(SignInError::Wrong)));
+}
+
+/// A caller with each kind of credential of user `eve`, an operator.
+async fn callers(access: &Access) -> Vec<Caller> {
+    let browser = Browser { address: HERE, user_agent: "", token: None };
+    let password = access.by_password("eve", "correct horse", HERE).await.expect("right");
+    let token = access.authenticate("eve", "correct horse", HERE).await.expect("right");
+    let session = access.begin_session("eve", "correct horse", browser).await.expect("right");
+    let (name, actor) = (Uuid::new_v4().to_string(), Actor::new("eve", HERE));
+    let tomorrow = OffsetDateTime::now_utc() + time::Duration::DAY;
+    let (_, key) = access.add_key(&name, Role::Operator, tomorrow, &password, &actor).await.expect("made");
+    let mut callers = vec![password];
+    for token in [token.reveal(), key.reveal()] {
+        callers.push(access.by_token(token, HERE).await.expect("works").expect("valid"));
+    }
+    let session = access.by_session(session.reveal(), HERE, Presence::Page).await.expect("works");
+    callers.push(session.expect("valid"));
+    callers
+}
+
+#[tokio::test]
+async fn what_another_console_does_to_a_user_ends_what_the_user_has_open_here() {
+    let (here, _dir) = with_password("correct horse").await;
+    let here = here.expect("opens");
+    let there = Access::open(here.0.store.clone(), &first(None)).await.expect("opens");
+    let actor = Actor::console();
+    let password = Zeroizing::new("another horse".to_owned());
+    for deed in ["role", "password", "removal"] {
+        there.add_user("eve", "correct horse", Role::Operator, &actor).await.expect("added");
+        for caller in callers(&here).await {
+            assert!(here.lasts(&caller).await.expect("works"), "{caller:?} before another {deed}");
+        }
+        let callers = callers(&here).await;
+        let ends: Vec<_> = callers.iter().map(|caller| here.until_ended(caller)).collect();
+        match deed {
+            "role" => {
+                drop(there.change_user("eve", None, Some(Role::Viewer), &actor).await.expect("changed"))
+            }
+            "password" => {
+                drop(there.change_user("eve", Some(&password), None, &actor).await.expect("changed"));
+            }
+            _ => there.remove_user("eve", &actor).await.expect("removed"),
+        }
+        // What the minute's look does, now.
+        here.0.endings.send_replace(());
+        for (caller, ended) in callers.iter().zip(ends) {
+            let is_key = matches!(caller.by, Credential::Key(_));
+            if is_key && deed == "password" {
+                assert!(here.lasts(caller).await.expect("works"), "a key does not hang on the password");
+                continue;
+            }
+            tokio::time::timeout(Duration::from_secs(20), ended)
+                .await
+                .unwrap_or_else(|_| panic!("{caller:?} after another {deed}"));
+        }
+        if deed != "removal" {
+            there.remove_user("eve", &actor).await.expect("removed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_opened_with_a_token_ends_with_the_life_of_the_token() {
+    let (access, _dir) = with_password("correct horse").await;
+    let access = access.expect("opens");
+    let token = access.authenticate("admin", "correct horse", HERE).await.expect("right");
+    let caller = access.by_token(token.reveal(), HERE).await.expect("works").expect("valid");
+    let ended = access.until_ended(&caller);
+    assert!(access.lasts(&caller).await.expect("works"));
+    // Half an hour goes by.
+    sqlx::query("UPDATE tokens SET expires_at = expires_at - 1800000")
+        .execute(access.0.store.pool())
+        .await
+        .expect("changed");
+    access.0.endings.send_replace(());
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("ends");
 }

@@ -119,7 +119,7 @@ impl Access {
         let token = new_token();
         let keep = match caller.by {
             Credential::Session(id) => Some(Kept { id, sha256: sha256(&token) }),
-            Credential::Key(_) | Credential::Password | Credential::Token => None,
+            Credential::Key(_) | Credential::Password(_) | Credential::Token(_) => None,
         };
         let kept = keep.is_some();
         let change = Change { password: Some(self.hash(new).await?), role: None, keep };

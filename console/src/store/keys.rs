@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row as _};
 use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -106,15 +106,33 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn key(&self, sha256: &str, now: OffsetDateTime) -> Result<Option<KeyView>, StoreError> {
-        let row = sqlx::query(
+        self.find_key("sha256", sha256, now).await
+    }
+
+    /// The key of that name if it is valid at `now`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn key_of_name(&self, name: &str, now: OffsetDateTime) -> Result<Option<KeyView>, StoreError> {
+        self.find_key("name", name, now).await
+    }
+
+    async fn find_key(
+        &self,
+        column: &'static str,
+        value: &str,
+        now: OffsetDateTime,
+    ) -> Result<Option<KeyView>, StoreError> {
+        let sql = format!(
             "SELECT name, username, role, created_at, expires_at, last_used_at, last_address FROM access_keys \
-             WHERE sha256 = $1 AND expires_at > $2",
-        )
-        .bind(sha256)
-        .bind(milliseconds(now))
-        .fetch_optional(self.pool())
-        .await
-        .map_err(StoreError::during(READING))?;
+             WHERE {column} = $1 AND expires_at > $2"
+        );
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(value)
+            .bind(milliseconds(now))
+            .fetch_optional(self.pool())
+            .await
+            .map_err(StoreError::during(READING))?;
         row.as_ref().map(view).transpose()
     }
 

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -141,18 +141,36 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn session(&self, sha256: &str, cutoff: Cutoff) -> Result<Option<Found>, StoreError> {
-        let row = sqlx::query(
+        self.find_session("sha256", sha256, cutoff).await
+    }
+
+    /// The session of that name if it is valid.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn session_of_id(&self, id: Uuid, cutoff: Cutoff) -> Result<Option<Found>, StoreError> {
+        self.find_session("id", &id.to_string(), cutoff).await
+    }
+
+    async fn find_session(
+        &self,
+        column: &'static str,
+        value: &str,
+        cutoff: Cutoff,
+    ) -> Result<Option<Found>, StoreError> {
+        let sql = format!(
             "SELECT sessions.id, users.username, users.role, sessions.last_used_at FROM sessions \
              JOIN users ON users.username = sessions.username \
-             WHERE sha256 = $1 AND expires_at > $2 AND last_used_at > $3 AND sessions.created_at > $4",
-        )
-        .bind(sha256)
-        .bind(milliseconds(cutoff.now))
-        .bind(milliseconds(cutoff.used_after))
-        .bind(milliseconds(cutoff.made_after))
-        .fetch_optional(self.pool())
-        .await
-        .map_err(StoreError::during(READING))?;
+             WHERE sessions.{column} = $1 AND expires_at > $2 AND last_used_at > $3 AND sessions.created_at > $4"
+        );
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(value)
+            .bind(milliseconds(cutoff.now))
+            .bind(milliseconds(cutoff.used_after))
+            .bind(milliseconds(cutoff.made_after))
+            .fetch_optional(self.pool())
+            .await
+            .map_err(StoreError::during(READING))?;
         row.as_ref().map(found).transpose()
     }
 
