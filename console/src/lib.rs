@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cli.rs config.rs   flags and environment as given; the valid Config made from them
-//! app.rs             wiring: bind, run, stop
+//! app/               wiring: open, listen, follow, stop
 //! cmd/               one file per tool
 //! gateway/           the Defender listener (8084)
 //! fleet/             who is connected, and the events of it

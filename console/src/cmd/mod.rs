@@ -1,4 +1,4 @@
-//! The tools: one file for each subcommand. `serve` is in `app.rs`.
+//! The tools: one file for each subcommand. `serve` is in `app/`.
 
 pub mod backup;
 pub mod certs_check;
