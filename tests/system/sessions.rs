@@ -116,6 +116,8 @@ async fn malformed_or_out_of_turn_messages_are_closed_with_4000() {
         "[]".to_owned(),
         "{}".to_owned(),
         json!({"type": 5}).to_string(),
+        json!({"type": "welcome", "console": {"version": "1.0.0"}, "heartbeat_seconds": 30, "last_seq": 0})
+            .to_string(),
         json!({"type": "report", "seq": 1, "kind": "host", "body": {}}).to_string(),
         wrong_id.to_string(),
         no_certificate.to_string(),
@@ -130,6 +132,9 @@ async fn malformed_or_out_of_turn_messages_are_closed_with_4000() {
     let after_welcome = [
         "not json".to_owned(),
         hello(id).to_string(),
+        json!({"type": "ack", "seq": 1}).to_string(),
+        json!({"type": "welcome", "console": {"version": "1.0.0"}, "heartbeat_seconds": 30, "last_seq": 0})
+            .to_string(),
         json!({"type": "report", "kind": "host", "body": {}}).to_string(),
         json!({"type": "report", "seq": -1, "kind": "host", "body": {}}).to_string(),
         json!({"type": "report", "seq": 18_446_744_073_709_551_615_u64, "kind": "host", "body": {}})

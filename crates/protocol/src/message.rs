@@ -57,7 +57,8 @@ pub struct Hello {
     pub boot: Uuid,
     /// The client certificate that the Defender uses.
     pub certificate: CertificateSummary,
-    /// SHA-256 of each CA that it trusts, hexadecimal, where the Console may tell it of others; empty: it may not.
+    /// SHA-256 of each CA that it trusts, 64 lower-case hexadecimal digits, where the Console may tell it of others;
+    /// empty: it may not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authorities: Vec<String>,
     /// What time it is on its host.
@@ -225,7 +226,8 @@ pub trait Message: Sized {
     /// Reads the fields of the message that `tag` names out of `json`, the whole object.
     ///
     /// # Errors
-    /// What serde_json says of the first field that is missing or has another shape.
+    /// What serde_json says of the first field that is missing or has another shape; or that `tag` is a message of the
+    /// other direction, which is known and out of turn.
     fn from_tagged(tag: &str, json: &str) -> serde_json::Result<Self>;
 }
 
@@ -246,6 +248,9 @@ impl Message for ToConsole {
             "hello" => Self::Hello(serde_json::from_str(json)?),
             "report" => Self::Report(serde_json::from_str(json)?),
             "result" => Self::Result(serde_json::from_str(json)?),
+            "ack" | "authorities" | "certificate" | "command" | "reconnect" | "welcome" => {
+                return Err(out_of_turn(tag, "Console"));
+            }
             _ => Self::Unknown,
         })
     }
@@ -272,6 +277,9 @@ impl Message for ToDefender {
             "command" => Self::Command(serde_json::from_str(json)?),
             "reconnect" => Self::Reconnect(serde_json::from_str(json)?),
             "welcome" => Self::Welcome(serde_json::from_str(json)?),
+            "certificate_request" | "hello" | "report" | "result" => {
+                return Err(out_of_turn(tag, "Defender"));
+            }
             _ => Self::Unknown,
         })
     }
@@ -297,6 +305,11 @@ fn tagged<T: Serialize>(tag: &str, body: &T) -> serde_json::Result<String> {
         body: &'a T,
     }
     serde_json::to_string(&Tagged { tag, body })
+}
+
+/// A message that only the `sender` sends, from the other side.
+fn out_of_turn(tag: &str, sender: &str) -> serde_json::Error {
+    serde::de::Error::custom(format!("`{tag}` is sent by the {sender} only"))
 }
 
 fn null() -> Box<RawValue> {

@@ -40,6 +40,22 @@ fn what_is_not_a_message_is_malformed() {
 }
 
 #[test]
+fn a_message_that_only_the_other_side_sends_is_malformed_and_not_unknown() {
+    for tag in ["ack", "authorities", "certificate", "command", "reconnect", "welcome"] {
+        let text = Payload::Text(format!("{{\"type\":\"{tag}\"}}"));
+        let error = decode::<ToConsole>(&text, 100).expect_err(tag);
+        assert_eq!(error.close(), Close::Malformed);
+        assert!(format!("{error:?}").contains("by the Console only"), "{error:?}");
+    }
+    for tag in ["certificate_request", "hello", "report", "result"] {
+        let text = Payload::Text(format!("{{\"type\":\"{tag}\"}}"));
+        let error = decode::<ToDefender>(&text, 100).expect_err(tag);
+        assert_eq!(error.close(), Close::Malformed);
+        assert!(format!("{error:?}").contains("by the Defender only"), "{error:?}");
+    }
+}
+
+#[test]
 fn a_binary_frame_that_is_not_zstd_is_malformed() {
     for data in [b"".as_slice(), b"{}", &[0x28, 0xb5, 0x2f, 0xfd], &[0; 100]] {
         let error = decode::<ToConsole>(&Payload::Binary(data.to_vec()), 1000).expect_err("not zstd");
