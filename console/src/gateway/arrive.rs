@@ -269,14 +269,8 @@ impl Refusal {
     /// What it is counted as.
     fn outcome(&self) -> Handshake {
         match self {
-            Self::Closed(Close::Decommissioned) => Handshake::Decommissioned,
-            Self::Closed(Close::IdentityMismatch) => Handshake::IdentityMismatch,
-            Self::Closed(Close::ApprovalNeeded) => Handshake::IdentityMismatch,
-            Self::Closed(Close::RegistrationRefused) => Handshake::Registration,
-            Self::Closed(Close::TooOld) => Handshake::TooOld,
-            Self::Announcement(_) | Self::Closed(_) | Self::Hello(_) | Self::WebSocket(_) => {
-                Handshake::Malformed
-            }
+            Self::Announcement(_) | Self::Hello(_) | Self::WebSocket(_) => Handshake::Malformed,
+            Self::Closed(close) => closed_as(*close),
             Self::Left => Handshake::Left,
             Self::Silent(_) => Handshake::Silent,
             Self::TimedOut(_) => Handshake::TimedOut,
@@ -296,6 +290,25 @@ impl Refusal {
                 None
             }
         }
+    }
+}
+
+/// What a connection is counted as that was closed so before `welcome`.
+fn closed_as(close: Close) -> Handshake {
+    match close {
+        Close::ApprovalNeeded => Handshake::ApprovalNeeded,
+        Close::Decommissioned => Handshake::Decommissioned,
+        Close::IdentityMismatch => Handshake::IdentityMismatch,
+        Close::RegistrationRefused => Handshake::Registration,
+        Close::Replaced => Handshake::Cloned,
+        Close::TooOld => Handshake::TooOld,
+        // The rest, but for malformed, is of sessions: none of it is said before there is one.
+        Close::Done
+        | Close::Malformed
+        | Close::Other(_)
+        | Close::Restart
+        | Close::Revoked
+        | Close::TooBig => Handshake::Malformed,
     }
 }
 

@@ -40,6 +40,10 @@ struct Inner {
 /// How a connection to the Defender listener went, up to its `welcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handshake {
+    /// The Defender was away for too long: an administrator is to approve.
+    ApprovalNeeded,
+    /// Another host with the same identity is connected.
+    Cloned,
     /// The Defender was decommissioned.
     Decommissioned,
     /// The certificate was issued for another identity.
@@ -145,7 +149,9 @@ impl Metrics {
 }
 
 impl Handshake {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
+        Self::ApprovalNeeded,
+        Self::Cloned,
         Self::Decommissioned,
         Self::IdentityMismatch,
         Self::Left,
@@ -161,6 +167,8 @@ impl Handshake {
 
     fn as_str(self) -> &'static str {
         match self {
+            Self::ApprovalNeeded => "approval_needed",
+            Self::Cloned => "cloned",
             Self::Decommissioned => "decommissioned",
             Self::IdentityMismatch => "identity_mismatch",
             Self::Left => "left",
@@ -208,5 +216,29 @@ mod tests {
         );
         assert!(text.contains("garrison_certificate_refusals_total{channel=\"console-https\"} 1\n"));
         assert!(text.contains("garrison_certificate_rotations_total{channel=\"console-defender\"} 0\n"));
+    }
+
+    #[test]
+    fn every_outcome_is_documented_and_every_refusal_counts_for_the_alert() {
+        let pages = include_str!("../../../docs/metrics.md");
+        let rules = include_str!("../../../deploy/monitoring/garrison.rules.yaml");
+        let row = pages.lines().find(|line| line.contains("garrison_defender_handshakes_total"));
+        let row = row.expect("a row of the table");
+        let sums: Vec<Vec<_>> = rules
+            .split("garrison_defender_handshakes_total{outcome=~\"")
+            .skip(1)
+            .filter_map(|rest| rest.split_once('"'))
+            .map(|(outcomes, _)| outcomes.split('|').collect())
+            .collect();
+        assert_eq!(sums.len(), 2, "the alert compares two sums: {sums:?}");
+        // Nobody has to act on these.
+        let unalarming = [Handshake::Decommissioned, Handshake::Left, Handshake::Silent, Handshake::Welcomed];
+        for outcome in Handshake::ALL {
+            let name = outcome.as_str();
+            assert!(row.contains(&format!("`{name}`")), "{name}: {row}");
+            for sum in &sums {
+                assert_eq!(sum.contains(&name), !unalarming.contains(&outcome), "{name}: {sum:?}");
+            }
+        }
     }
 }
