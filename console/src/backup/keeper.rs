@@ -128,36 +128,35 @@ impl Keeper {
     /// Changes schedule and, if one is given, passphrase, in the name of `actor`.
     ///
     /// # Errors
-    /// When the database or the data directory fail.
+    /// When the database or the data directory fail; nothing has changed then.
     pub async fn change(
         &self,
         schedule: Schedule,
         passphrase: Option<Passphrase>,
         actor: &Actor,
     ) -> Result<(), BackupError> {
-        let is_new = passphrase.is_some();
-        if let Some(passphrase) = passphrase {
-            let path = self.passphrase_path();
-            let text = passphrase.reveal().to_owned();
-            write_secret(&path, text.as_bytes())?;
-        }
+        // All that is likely to fail comes before the entry, and the entry before the passphrase counts.
+        let secret = passphrase.map(|passphrase| {
+            let unfinished = self.passphrase_path().with_extension("unfinished");
+            write_secret(&unfinished, passphrase.reveal().as_bytes()).map(|()| unfinished)
+        });
+        let secret = secret.transpose()?;
+        let deed = secret.is_some().then(|| Deed {
+            actor: actor.clone(),
+            action: Action::SettingChanged,
+            object: "backup-passphrase".to_owned(),
+            old: Value::Null,
+            new: Value::Null,
+        });
         let old = serde_json::to_value(self.schedule().await?).unwrap_or_default();
         let new = serde_json::to_value(schedule).unwrap_or_default();
-        let now = OffsetDateTime::now_utc();
+        let (store, now) = (&self.0.store, OffsetDateTime::now_utc());
         if old != new {
-            self.0.store.change_setting(SETTING, (old, new), actor, now).await?;
+            store.change_setting_and(SETTING, (old, new), deed.as_ref(), actor, now).await?;
+        } else if let Some(deed) = &deed {
+            store.record(deed, now).await?;
         }
-        if is_new {
-            let deed = Deed {
-                actor: actor.clone(),
-                action: Action::SettingChanged,
-                object: "backup-passphrase".to_owned(),
-                old: Value::Null,
-                new: Value::Null,
-            };
-            self.0.store.record(&deed, now).await?;
-        }
-        Ok(())
+        secret.map_or(Ok(()), |unfinished| put_in_place(&unfinished, &self.passphrase_path()))
     }
 
     /// Makes one now.
@@ -251,14 +250,17 @@ impl Keeper {
     }
 }
 
-/// Whole or not at all, mode 0600.
-fn write_secret(path: &Path, content: &[u8]) -> Result<(), BackupError> {
-    let unfinished = path.with_extension("unfinished");
-    let _ = fs::remove_file(&unfinished);
-    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
+/// Writes a file that is not in its place yet, mode 0600.
+fn write_secret(unfinished: &Path, content: &[u8]) -> Result<(), BackupError> {
+    let _ = fs::remove_file(unfinished);
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(unfinished);
     file.and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
-        .map_err(io("writing", &unfinished))?;
-    fs::rename(&unfinished, path).map_err(io("writing", path))?;
+        .map_err(io("writing", unfinished))
+}
+
+/// In one step.
+fn put_in_place(unfinished: &Path, path: &Path) -> Result<(), BackupError> {
+    fs::rename(unfinished, path).map_err(io("writing", path))?;
     sync_directory(path.parent().unwrap_or(Path::new(".")))
 }
 

@@ -354,6 +354,36 @@ async fn a_missed_backup_is_made_at_the_start_and_only_so_many_are_kept() {
 }
 
 #[tokio::test]
+async fn schedule_and_passphrase_change_with_their_entries_or_not_at_all() {
+    let place = Place::new().await;
+    let store = place.store().await;
+    let keeper = Keeper::new(store.clone(), place.database(), &place.data());
+    let schedule = Schedule { every: Every::Daily, hour: 3, keep: 2, since: 1 };
+    let entries = async || match store.verify_audits().await.expect("works") {
+        Chain::Unbroken { entries } => entries,
+        broken => panic!("{broken:?}"),
+    };
+    let before = entries().await;
+    // The schedule and its entry could be written; the entry of the passphrase cannot.
+    let trigger = "CREATE TRIGGER broken BEFORE INSERT ON audits WHEN NEW.object = 'backup-passphrase' \
+        BEGIN SELECT RAISE(ABORT, 'no space left'); END";
+    sqlx::query(trigger).execute(store.pool()).await.expect("works");
+    keeper.change(schedule, Some(passphrase()), &Actor::console()).await.expect_err("no entry");
+    assert_eq!(keeper.schedule().await.expect("works"), Schedule::default());
+    assert!(!keeper.has_passphrase());
+    assert_eq!(entries().await, before);
+
+    sqlx::query("DROP TRIGGER broken").execute(store.pool()).await.expect("works");
+    keeper.change(schedule, Some(passphrase()), &Actor::console()).await.expect("works");
+    assert_eq!(keeper.schedule().await.expect("works"), schedule);
+    assert!(keeper.has_passphrase());
+    assert_eq!(entries().await, before + 2);
+    keeper.change(schedule, Some(passphrase()), &Actor::console()).await.expect("works");
+    assert_eq!(entries().await, before + 3, "another passphrase, the same schedule");
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_passphrase_is_long_enough_and_never_printed() {
     assert_eq!(Passphrase::parse("elevenchars").unwrap_err(), PassphraseError);
     assert_eq!(Passphrase::parse(&"x".repeat(1025)).unwrap_err(), PassphraseError);

@@ -56,11 +56,29 @@ impl Store {
         actor: &Actor,
         now: OffsetDateTime,
     ) -> Result<(), StoreError> {
+        self.change_setting_and(key, values, None, actor, now).await
+    }
+
+    /// Changes a setting in the name of `actor`, and writes the entry of what is done with it, both or neither.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn change_setting_and(
+        &self,
+        key: &str,
+        values: (Value, Value),
+        also: Option<&Deed>,
+        actor: &Actor,
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
         let (old, new) = values;
         let mut ledger = self.ledger().await?;
         settings::set(ledger.write(), key, &new.to_string()).await?;
         let (action, object) = (Action::SettingChanged, key.to_owned());
         ledger.enter(&Deed { actor: actor.clone(), action, object, old, new }, now).await?;
+        if let Some(also) = also {
+            ledger.enter(also, now).await?;
+        }
         ledger.commit().await
     }
 }
