@@ -270,8 +270,7 @@ impl Enrolment {
                     return Err(refused);
                 }
                 known.returns.remove(&id);
-                let authorities = hello.authorities.get(..MOST_AUTHORITIES).unwrap_or(&hello.authorities);
-                if known.state.see(credential, id, authorities) {
+                if known.state.see(credential, id, &hello.authorities) {
                     known.dirty.insert(id);
                     self.inner.changed.notify_one();
                 }
@@ -362,9 +361,6 @@ impl Enrolment {
 
 /// A bundle for one host is used soon.
 const BUNDLE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// More authorities than any Console has at a time.
-const MOST_AUTHORITIES: usize = 8;
 
 /// How long changes are gathered.
 const PACE: Duration = Duration::from_millis(500);

@@ -332,26 +332,11 @@ async fn read_hello(socket: &mut Socket) -> Result<Hello, Refusal> {
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
         };
         return match decoded {
-            ToConsole::Hello(hello) if is_sound(&hello) => Ok(hello),
+            ToConsole::Hello(hello) => super::hello::sound(hello).ok_or(Refusal::Closed(Close::Malformed)),
             ToConsole::Unknown => continue,
             _ => Err(Refusal::Closed(Close::Malformed)),
         };
     }
-}
-
-/// Whether every text is of a length and kind that can be kept and shown.
-fn is_sound(hello: &Hello) -> bool {
-    let defender = &hello.defender;
-    let texts = [&defender.hostname, &defender.version, &defender.os, &defender.kernel, &defender.arch];
-    let digest = &hello.certificate.sha256;
-    texts
-        .into_iter()
-        .chain(&defender.cluster)
-        .all(|text| text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control))
-        && !defender.hostname.is_empty()
-        && !defender.version.is_empty()
-        && digest.len() == 64
-        && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// What is odd about a Defender that is taken in.
@@ -388,6 +373,3 @@ const CLONED: &str =
 
 /// `hello` may come late, and nobody minds seconds.
 const TOLERATED_SECONDS: i64 = 60;
-
-/// Longest host name, version, … in bytes; DNS names end at 253.
-const MAX_TEXT_BYTES: usize = 256;

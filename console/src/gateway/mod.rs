@@ -3,6 +3,7 @@
 //! ```text
 //! mod.rs       the accept loop
 //! arrive.rs    one connection up to its `welcome`: handshake, upgrade, hello, each with its deadline
+//! hello.rs     which `hello` is taken, text by text
 //! peer.rs      client certificate -> identity
 //! renewal.rs   certificates over the live connection
 //! upgrade.rs   the HTTP upgrade, and answers to what is none
@@ -13,6 +14,7 @@
 //! handshake takes.
 
 mod arrive;
+mod hello;
 mod peer;
 mod renewal;
 mod session;
