@@ -1,7 +1,7 @@
 //! Certificates of the Console's own authority: registrations, a Defender's own certificate, its renewal.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,6 +10,9 @@ use system_tests::{Api, SOON, TestConsole, TestDefender, Wire, eventually};
 use uuid::Uuid;
 
 use crate::stage::only_defender;
+
+/// How often one Defender asks that never stops.
+const ASKED: u32 = 40;
 
 /// The Defender's own certificate as `openssl x509 -text` shows it.
 fn own_certificate(defender: &TestDefender) -> Option<String> {
@@ -142,6 +145,30 @@ async fn a_registration_counts_its_uses_and_is_revoked() {
         let path = format!("defenders/install-bundle?consoleaddr=localhost{wrong}");
         assert_eq!(api.call(Method::GET, &path, None).await.status, 400, "{wrong}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_defender_that_asks_for_certificates_without_end_is_told_so_and_others_get_theirs() {
+    let console = TestConsole::start().await;
+    let identity = bundle(&console.api().await, "").await;
+    let (mut greedy, _) = Wire::join(console.defenders, &identity, Uuid::new_v4()).await.expect("served");
+    let csr = certs::request().expect("a key").csr_pem;
+    let asked = json!({"type": "certificate_request", "csr": csr});
+    let (began, mut issued) = (Instant::now(), 0);
+    for _ in 0..ASKED {
+        greedy.send(&asked).await;
+        let answer = greedy.expect("certificate").await;
+        match answer["error"].as_str() {
+            Some(error) => assert!(error.contains("too often"), "{answer}"),
+            None => issued += 1,
+        }
+    }
+    let most = 6.0 + 2.0 * began.elapsed().as_secs_f64();
+    assert!(
+        issued >= 5 && issued < ASKED && f64::from(issued) <= most,
+        "{issued} of {ASKED}, and not more than {most}"
+    );
+    TestDefender::setup(&console.address()).bundle(&identity).connect().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

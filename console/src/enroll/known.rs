@@ -24,7 +24,7 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) fn new(state: State) -> Self {
-        let pace = Pace::default();
+        let pace = Pace::of_fleet();
         Self { state, pace, dirty: HashSet::new(), uses: Vec::new(), returns: BTreeMap::new() }
     }
 

@@ -6,7 +6,7 @@
 //! bundle.rs   the form of an install bundle; the one that is kept for a Defender of the same host
 //! returns.rs  Defenders that wait for an administrator to come back
 //! known.rs    what is in memory, and what of it is not on disk yet
-//! pace.rs     how many certificates a second
+//! pace.rs     how many certificates a second, of all Defenders and of one
 //! ```
 //!
 //! All come from the Console's own authority, so there are none while a custom WebSocket set runs: then only
@@ -34,6 +34,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use bundle::keep_bundle;
+pub use pace::Pace;
 pub use returns::Return;
 pub use state::{Credential, Enrolled, Mark, Own, Refused, Registration, Rules, State, Use};
 

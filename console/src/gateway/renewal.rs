@@ -8,7 +8,7 @@ use protocol::message::{Authorities, Certificate};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::enroll::{Credential, Enrolment, Mark};
+use crate::enroll::{Credential, Enrolment, Mark, Pace};
 
 /// The certificate of a connection.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Renewal {
     first: Option<bool>,
     /// Whether all that the connection is good for is a new certificate.
     is_limbo: bool,
+    /// How often it may ask: what all Defenders share is not for one of them.
+    pace: Pace,
 }
 
 impl Renewal {
@@ -44,7 +46,7 @@ impl Renewal {
         let first = (is_ours && (renew || trusts != authorities)).then_some(renew);
         let life = credential.not_after - credential.not_before;
         let call_at = is_ours.then(|| credential.not_before + life * CALL_AT);
-        Self { credential, address, call_at, first, is_limbo }
+        Self { credential, address, call_at, first, is_limbo, pace: Pace::of_session() }
     }
 
     /// Whether reports are not taken yet: the Defender sends them again once it has a certificate.
@@ -63,12 +65,16 @@ impl Renewal {
 
     /// What a request is answered with.
     pub async fn answer(
-        &self,
+        &mut self,
         enrolment: &Enrolment,
         csr: &str,
         id: Uuid,
         now: OffsetDateTime,
     ) -> Certificate {
+        if !self.pace.take(now) {
+            tracing::debug!(defender = id.to_string(), error = TOO_OFTEN, "Certificate refused");
+            return Certificate::Refused { error: TOO_OFTEN.to_owned() };
+        }
         match enrolment.sign(csr, &self.credential, id, self.address, now).await {
             Ok((chain, ca)) => {
                 tracing::info!(
@@ -94,6 +100,9 @@ impl Renewal {
         Some(Authorities { ca: enrolment.ca_pem(), renew: true, spread_seconds: 0 })
     }
 }
+
+/// Why a connection that asks without end gets nothing.
+const TOO_OFTEN: &str = "this Defender asks for certificates too often: ask again later";
 
 /// A fleet that is to renew at once is spread so that about this many come.
 const RENEWALS_PER_SECOND: usize = 50;

@@ -202,7 +202,7 @@ impl Console {
         Ok((Line { handle: arrival.session, renewal, id: identity.id }, first))
     }
 
-    pub(super) async fn answer(&self, line: &Line, csr: &str, now: OffsetDateTime) -> Certificate {
+    pub(super) async fn answer(&self, line: &mut Line, csr: &str, now: OffsetDateTime) -> Certificate {
         line.renewal.answer(&self.enrolment, csr, line.id, now).await
     }
 

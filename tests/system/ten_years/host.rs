@@ -229,7 +229,7 @@ impl Host {
         let Some(session) = &mut self.session else { return };
         let request = certs::request().expect("a key");
         let kept = self.own.subscribe().borrow().clone();
-        match console.answer(&session.line, &request.csr_pem, now.wall).await {
+        match console.answer(&mut session.line, &request.csr_pem, now.wall).await {
             Certificate::Issued { chain, ca } => {
                 self.own.keep(&request, chain, ca, now.steady).await.expect("kept");
                 session.schedule.succeed();
