@@ -117,19 +117,18 @@ impl AuthorityRotation {
     pub fn progress(&self) -> Progress {
         let trusted = self.renewal.authority().trusted();
         let Some(next) = trusted.last() else { return Progress::default() };
-        let mut progress = Progress::default();
-        for defender in self.fleet.live() {
-            if defender.certificate.source == CertificateSource::Custom {
-                continue;
-            }
-            let enrolled = self.enrolment.enrolled(defender.id);
-            let (trusts, why) = judge(enrolled.as_ref(), next);
-            progress.defenders += 1;
+        let mut rows = self.fleet.rows();
+        rows.retain(|row| row.record.certificate.source != CertificateSource::Custom);
+        let judged: Vec<_> = self.enrolment.look(|enrolled| {
+            rows.iter().map(|row| judge(enrolled.get(&row.record.defender.id), next)).collect()
+        });
+        let mut progress = Progress { defenders: rows.len(), ..Progress::default() };
+        for (row, (trusts, why)) in rows.iter().zip(judged) {
             progress.trust += usize::from(trusts);
             progress.moved += usize::from(why.is_none());
             if let Some(why) = why {
-                let (id, hostname) = (defender.id, defender.hostname);
-                let (connected, last_seen) = (defender.connected, defender.last_seen);
+                let (id, hostname) = (row.record.defender.id, row.record.defender.hostname.clone());
+                let (connected, last_seen) = (row.is_connected(), row.last_seen());
                 progress.behind.push(Behind { id, hostname, connected, last_seen, trusts, why });
             }
         }

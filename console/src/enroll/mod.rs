@@ -18,6 +18,7 @@ mod pace;
 mod returns;
 mod state;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -210,10 +211,9 @@ impl Enrolment {
         (digests, signer)
     }
 
-    /// What is known of a Defender's own certificates.
-    #[must_use]
-    pub fn enrolled(&self, id: Uuid) -> Option<Enrolled> {
-        self.known().state.enrolled.get(&id).cloned()
+    /// Looks at what is known of Defenders' own certificates. Every `hello` waits meanwhile.
+    pub fn look<T>(&self, at: impl FnOnce(&HashMap<Uuid, Enrolled>) -> T) -> T {
+        at(&self.known().state.enrolled)
     }
 
     fn rules(&self) -> Rules {

@@ -287,12 +287,6 @@ impl Fleet {
         self.index().facets()
     }
 
-    /// All Defenders that are not decommissioned, in no order.
-    #[must_use]
-    pub fn live(&self) -> Vec<DefenderView> {
-        self.state().registry.live().map(|entry| DefenderView::from(&*entry.row)).collect()
-    }
-
     /// One Defender; `None` when it is unknown or decommissioned.
     #[must_use]
     pub fn get(&self, id: Uuid) -> Option<DefenderView> {
