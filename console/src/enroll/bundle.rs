@@ -43,7 +43,7 @@ pub async fn keep_bundle(enrolment: &Enrolment, dir: &Path) -> Result<(), EnrolE
     }
     let order = BundleOrder { life: KEPT_LIFE, max_uses: None };
     let now = OffsetDateTime::now_utc();
-    let (_, issued) = enrolment.register(order, &Actor::console(), now).await?;
+    let issued = enrolment.register(order, &Actor::console(), None, now).await?;
     std::fs::create_dir_all(dir).map_err(|source| directory(dir, source))?;
     let files = Channel::Defender.files();
     // The authority goes last: a Defender that waits for a bundle takes it when all three are there.

@@ -15,9 +15,10 @@ use crate::store::enrolment::EnrolmentRows;
 pub(super) struct Known {
     pub(super) state: State,
     pub(super) pace: Pace,
-    /// What is not on disk yet.
+    /// Defenders of which not everything is on disk yet.
     pub(super) dirty: HashSet<Uuid>,
-    pub(super) uses: Vec<(Uuid, Uuid, Use)>,
+    /// Uses of registrations that are not on disk yet, by registration and Defender; also while they are written.
+    unwritten: BTreeMap<(Uuid, Uuid), Use>,
     /// Defenders that wait for an administrator.
     pub(super) returns: BTreeMap<Uuid, Return>,
 }
@@ -25,7 +26,7 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn new(state: State) -> Self {
         let pace = Pace::of_fleet();
-        Self { state, pace, dirty: HashSet::new(), uses: Vec::new(), returns: BTreeMap::new() }
+        Self { state, pace, dirty: HashSet::new(), unwritten: BTreeMap::new(), returns: BTreeMap::new() }
     }
 
     /// The use to be on disk before the certificate is issued, if there is one.
@@ -42,21 +43,27 @@ impl Known {
             self.dirty.insert(id);
         }
         let Mark::Registration(of) = credential.mark else { return Ok(None) };
-        if !is_first_use {
-            return Ok(None);
+        if is_first_use {
+            self.unwritten.insert((of, id), Use { at: now, address });
         }
-        let one = (of, id, Use { at: now, address });
         let is_counted = self.state.registrations.get(&of).is_some_and(|one| one.max_uses.is_some());
-        if is_counted {
-            return Ok(Some(one));
-        }
-        self.uses.push(one);
-        Ok(None)
+        // Whoever asks again, after a write that failed or during it, waits for the disk like the first time.
+        let use_ = self.unwritten.get(&(of, id)).filter(|_| is_counted);
+        Ok(use_.map(|use_| (of, id, use_.clone())))
     }
 
+    /// What is to be written; the uses stay until [`Known::wrote`].
     pub(super) fn take_rows(&mut self) -> EnrolmentRows {
         let dirty = std::mem::take(&mut self.dirty);
         let enrolled = dirty.into_iter().filter_map(|id| Some((id, self.state.enrolled.get(&id)?.clone())));
-        EnrolmentRows { enrolled: enrolled.collect(), uses: std::mem::take(&mut self.uses) }
+        let uses = self.unwritten.iter().map(|((of, id), use_)| (*of, *id, use_.clone()));
+        EnrolmentRows { enrolled: enrolled.collect(), uses: uses.collect() }
+    }
+
+    /// Notes that these uses are on disk.
+    pub(super) fn wrote(&mut self, uses: &[(Uuid, Uuid, Use)]) {
+        for (of, id, _) in uses {
+            self.unwritten.remove(&(*of, *id));
+        }
     }
 }

@@ -40,7 +40,7 @@ pub use returns::Return;
 pub use state::{Credential, Enrolled, Mark, Own, Refused, Registration, Rules, State, Use};
 
 use crate::store::audits::{Action, Actor, Deed};
-use crate::store::enrolment::EnrolmentRows;
+use crate::store::enrolment::{EnrolmentRows, KEEP_EXPIRED};
 use crate::store::{Store, StoreError};
 use known::Known;
 
@@ -145,25 +145,18 @@ impl Enrolment {
         object: &str,
         now: OffsetDateTime,
     ) -> Result<Zeroizing<String>, EnrolError> {
-        let (registration, issued) = self.register(order, actor, now).await?;
-        let new = json!({
-            "registration": registration.id,
-            "expires_at_ms": crate::store::milliseconds(registration.expires_at),
-            "max_uses": registration.max_uses,
-        });
-        let (actor, action, object) = (actor.clone(), Action::BundleIssued, object.to_owned());
-        let deed = Deed { actor, action, object, old: Value::Null, new };
-        self.inner.store.record(&deed, registration.created_at).await?;
+        let issued = self.register(order, actor, Some(object), now).await?;
         bundle::encode(&self.inner.authority.ca_pem(), &issued)
     }
 
-    /// A new registration, kept, with its certificate.
+    /// The certificate of a new registration, which is kept; the audit log says so when it is for an `object`.
     async fn register(
         &self,
         order: BundleOrder,
         actor: &Actor,
+        object: Option<&str>,
         now: OffsetDateTime,
-    ) -> Result<(Registration, certs::ClientBundle), EnrolError> {
+    ) -> Result<certs::ClientBundle, EnrolError> {
         self.check_own_authority()?;
         let id = Uuid::new_v4();
         let holder = id.to_string();
@@ -183,9 +176,20 @@ impl Enrolment {
             sha256: issued.sha256.clone(),
             uses: std::collections::BTreeMap::new(),
         };
-        self.inner.store.add_registration(&registration).await?;
-        self.known().state.registrations.insert(id, registration.clone());
-        Ok((registration, issued))
+        let new = json!({
+            "registration": id,
+            "expires_at_ms": crate::store::milliseconds(registration.expires_at),
+            "max_uses": registration.max_uses,
+        });
+        let deed = object.map(|object| {
+            let (actor, action, object) = (actor.clone(), Action::BundleIssued, object.to_owned());
+            Deed { actor, action, object, old: Value::Null, new }
+        });
+        self.inner.store.add_registration(&registration, deed.as_ref()).await?;
+        let registrations = &mut self.known().state.registrations;
+        registrations.retain(|_, one| one.expires_at >= now - KEEP_EXPIRED);
+        registrations.insert(id, registration);
+        Ok(issued)
     }
 
     /// How long certificates are good for.
@@ -305,6 +309,7 @@ impl Enrolment {
         if let Some(one) = counted {
             let rows = EnrolmentRows { enrolled: Vec::new(), uses: vec![one] };
             self.inner.store.write_enrolment(&rows).await?;
+            self.known().wrote(&rows.uses);
         }
         let chain = self.inner.authority.sign_request(csr, &id.to_string(), self.inner.lives.own, now)?;
         Ok((chain, self.inner.authority.ca_pem()))
@@ -337,14 +342,18 @@ impl Enrolment {
         if rows.enrolled.is_empty() && rows.uses.is_empty() {
             return;
         }
-        if let Err(error) = self.inner.store.write_enrolment(&rows).await {
-            tracing::warn!(
-                error = lifecycle::logging::error_chain(&error),
-                "Cannot keep which Defenders have enrolled; tried again with the next one"
-            );
-            let mut known = self.known();
-            known.dirty.extend(rows.enrolled.iter().map(|(id, _)| *id));
-            known.uses.extend(rows.uses);
+        let written = self.inner.store.write_enrolment(&rows).await;
+        let mut known = self.known();
+        match written {
+            Ok(()) => known.wrote(&rows.uses),
+            Err(error) => {
+                known.dirty.extend(rows.enrolled.iter().map(|(id, _)| *id));
+                drop(known);
+                tracing::warn!(
+                    error = lifecycle::logging::error_chain(&error),
+                    "Cannot keep which Defenders have enrolled; tried again with the next one"
+                );
+            }
         }
     }
 
@@ -365,3 +374,6 @@ const BUNDLE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long changes are gathered.
 const PACE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;

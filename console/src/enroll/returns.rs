@@ -46,16 +46,19 @@ impl Enrolment {
         let new = json!({ "hostname": one.hostname, "address": one.address.to_canonical(), "why": one.why.to_string() });
         let (action, object) = (Action::ReturnApproved, id.to_string());
         let deed = Deed { actor, action, object, old: Value::Null, new };
-        self.inner.store.record(&deed, now).await?;
+        let until = Some(now + APPROVED_FOR);
+        let unknown = || Enrolled::new(OffsetDateTime::UNIX_EPOCH, None);
+        let enrolled = self.look(|enrolled| enrolled.get(&id).cloned()).unwrap_or_else(unknown);
+        let enrolled = Enrolled { approved_until: until, ..enrolled };
+        self.inner.store.approve_return(id, &enrolled, &deed, now).await?;
         {
             let mut known = self.known();
-            let unknown = || Enrolled::new(OffsetDateTime::UNIX_EPOCH, None);
-            known.state.enrolled.entry(id).or_insert_with(unknown).approved_until = Some(now + APPROVED_FOR);
+            known.state.enrolled.entry(id).or_insert_with(unknown).approved_until = until;
             known.returns.remove(&id);
+            // What came to be known of it during the write is not in the row that was written.
             known.dirty.insert(id);
         }
-        // A Console that is killed now has approved it all the same.
-        self.flush().await;
+        self.inner.changed.notify_one();
         Ok(Some(one))
     }
 

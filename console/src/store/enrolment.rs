@@ -50,19 +50,20 @@ impl Store {
         Ok(state)
     }
 
-    /// Keeps a new registration, and forgets those that expired long ago.
+    /// Keeps a new registration, with the entry in the audit log if there is to be one, and forgets those that expired
+    /// [`KEEP_EXPIRED`] ago.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn add_registration(&self, new: &Registration) -> Result<(), StoreError> {
-        let mut write = self.write().await?;
+    pub async fn add_registration(&self, new: &Registration, deed: Option<&Deed>) -> Result<(), StoreError> {
+        let mut ledger = self.ledger().await?;
         let before = milliseconds(new.created_at - KEEP_EXPIRED);
         for sql in [
             "DELETE FROM registration_uses WHERE registration IN (SELECT id FROM registrations WHERE expires_at < $1)",
             "DELETE FROM registrations WHERE expires_at < $1",
         ] {
             let query = sqlx::query(sql).bind(before);
-            query.execute(write.connection()).await.map_err(StoreError::during(WRITING))?;
+            query.execute(ledger.write().connection()).await.map_err(StoreError::during(WRITING))?;
         }
         sqlx::query(
             "INSERT INTO registrations (id, created_by, created_at, expires_at, max_uses, sha256) VALUES ($1, $2, $3, \
@@ -74,10 +75,13 @@ impl Store {
         .bind(milliseconds(new.expires_at))
         .bind(new.max_uses.map(|max| i64::try_from(max).unwrap_or(i64::MAX)))
         .bind(new.sha256.as_str())
-        .execute(write.connection())
+        .execute(ledger.write().connection())
         .await
         .map_err(StoreError::during(WRITING))?;
-        write.commit().await
+        if let Some(deed) = deed {
+            ledger.enter(deed, new.created_at).await?;
+        }
+        ledger.commit().await
     }
 
     /// Revokes a registration, and says so in the audit log.
@@ -97,6 +101,23 @@ impl Store {
             .execute(ledger.write().connection())
             .await
             .map_err(StoreError::during(WRITING))?;
+        ledger.enter(deed, now).await?;
+        ledger.commit().await
+    }
+
+    /// Keeps what is known of a Defender whose return was approved, and says so in the audit log.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn approve_return(
+        &self,
+        id: Uuid,
+        enrolled: &Enrolled,
+        deed: &Deed,
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        let mut ledger = self.ledger().await?;
+        put_enrolled(ledger.write(), id, enrolled).await?;
         ledger.enter(deed, now).await?;
         ledger.commit().await
     }
@@ -202,4 +223,4 @@ const READING: &str = "reading enrolments";
 const WRITING: &str = "writing enrolments";
 
 /// How long an expired registration is still listed.
-const KEEP_EXPIRED: time::Duration = time::Duration::days(30);
+pub const KEEP_EXPIRED: time::Duration = time::Duration::days(30);
