@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lifecycle::Instance;
 use lifecycle::logging::error_chain;
+use lifecycle::{Instance, service};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -106,29 +106,36 @@ impl Board {
 /// Keeps the file of `data_dir` up to date until `shutdown`.
 pub async fn keep(board: Board, data_dir: PathBuf, shutdown: CancellationToken) {
     let mut status = board.subscribe();
-    status.mark_changed();
     let mut failed = false;
+    save(&mut status, &data_dir, &mut failed).await;
+    // `defender status` has an answer from here on.
+    service::ready();
     loop {
         tokio::select! {
             changed = status.changed() => if changed.is_err() { return },
             () = shutdown.cancelled() => return,
         }
-        let newest = status.borrow_and_update().clone();
-        let dir = data_dir.clone();
-        let written = tokio::task::spawn_blocking(move || write(&dir, &newest)).await;
-        match written {
-            Ok(Err(error)) if !failed => {
-                failed = true;
-                tracing::warn!(
-                    path = %data_dir.join(FILE).display(),
-                    error = error_chain(&error),
-                    remedy = "make room in the data directory and keep it writable",
-                    "Cannot write the state that `defender status` reads"
-                );
-            }
-            Ok(Ok(())) => failed = false,
-            _ => {}
+        save(&mut status, &data_dir, &mut failed).await;
+    }
+}
+
+/// Writes the newest state. Of failures in a row the first is told.
+async fn save(status: &mut watch::Receiver<Status>, data_dir: &Path, failed: &mut bool) {
+    let newest = status.borrow_and_update().clone();
+    let dir = data_dir.to_owned();
+    let written = tokio::task::spawn_blocking(move || write(&dir, &newest)).await;
+    match written {
+        Ok(Err(error)) if !*failed => {
+            *failed = true;
+            tracing::warn!(
+                path = %data_dir.join(FILE).display(),
+                error = error_chain(&error),
+                remedy = "make room in the data directory and keep it writable",
+                "Cannot write the state that `defender status` reads"
+            );
         }
+        Ok(Ok(())) => *failed = false,
+        _ => {}
     }
 }
 

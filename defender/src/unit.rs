@@ -69,6 +69,8 @@ StartLimitIntervalSec=5min
 StartLimitBurst=10
 
 [Service]
+# Started is who can be asked for its status.
+Type=notify
 ";
 
 const STATE: &str = "StateDirectory=twistlock/defender\nStateDirectoryMode=0700\n";

@@ -9,6 +9,7 @@
 //! backoff.rs      delays between attempts, pure
 //! duration.rs     `250ms`, `10s`, `5m`, `24h`, `30d`
 //! instance.rs     one program per data directory
+//! service.rs      ready, stopping: for systemd
 //! descriptors.rs  the limit of open files, raised at start
 //! random.rs       the system's randomness
 //! ```
@@ -20,6 +21,7 @@ pub mod instance;
 pub mod journal;
 pub mod logging;
 pub mod random;
+pub mod service;
 pub mod signal;
 mod stderr;
 pub mod tasks;

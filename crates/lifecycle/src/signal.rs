@@ -3,6 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::service;
 use crate::tasks::Tasks;
 
 /// Cancels `shutdown` at the first SIGTERM or SIGINT. Call it inside a tokio runtime.
@@ -18,6 +19,7 @@ pub fn listen(tasks: &Tasks, shutdown: CancellationToken) -> std::io::Result<()>
             _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "Stopping"),
             () = shutdown.cancelled() => {}
         }
+        service::stopping();
         shutdown.cancel();
     });
     Ok(())
