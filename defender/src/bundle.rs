@@ -2,8 +2,11 @@
 //!
 //! When it is looked for is in `start.rs`. No error quotes the content: it holds a key.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
+use anyhow::Context as _;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -12,6 +15,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::atomic::{self, Durability};
 use crate::cli::{BundleText, INSTALL_BUNDLE};
 
 /// Why a bundle cannot be used.
@@ -59,10 +63,7 @@ pub fn read(dir: &Path) -> Result<Option<Material>, BundleError> {
 /// # Errors
 /// [`BundleError`].
 pub fn decode(text: &BundleText) -> Result<Material, BundleError> {
-    let compact: Zeroizing<Vec<u8>> =
-        Zeroizing::new(text.reveal().bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
-    let json = Zeroizing::new(BASE64.decode(&*compact).map_err(|_| BundleError::Base64)?);
-    let files: Files = serde_json::from_slice(&json).map_err(|_| BundleError::Json(THE_FILES))?;
+    let files = files(text)?;
     let raw = RawMaterial::from_files(
         Channel::Defender,
         Path::new(INSTALL_BUNDLE),
@@ -71,6 +72,30 @@ pub fn decode(text: &BundleText) -> Result<Material, BundleError> {
         Zeroizing::new(files.key.as_bytes().to_vec()),
     );
     Ok(Material::parse(raw)?)
+}
+
+/// Writes the three files of a good string into `dir`, for their owner only, and makes `dir` if need be.
+///
+/// # Errors
+/// [`BundleError`] within, before anything is written; else what the system says of a file.
+pub fn unpack(text: &BundleText, dir: &Path) -> anyhow::Result<()> {
+    decode(text)?;
+    let files = files(text)?;
+    let mut closed = DirBuilder::new();
+    closed.recursive(true).mode(0o700).create(dir).with_context(|| format!("making {}", dir.display()))?;
+    let contents = [files.ca.as_bytes(), files.cert.as_bytes(), files.key.as_bytes()];
+    Channel::Defender.files().names().zip(contents).try_for_each(|(name, content)| {
+        let file = dir.join(name);
+        atomic::write(&file, content, Durability::PowerLoss)
+            .with_context(|| format!("writing {}", file.display()))
+    })
+}
+
+fn files(text: &BundleText) -> Result<Files, BundleError> {
+    let compact: Zeroizing<Vec<u8>> =
+        Zeroizing::new(text.reveal().bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
+    let json = Zeroizing::new(BASE64.decode(&*compact).map_err(|_| BundleError::Base64)?);
+    serde_json::from_slice(&json).map_err(|_| BundleError::Json(THE_FILES))
 }
 
 /// The three files in one JSON object, by name.

@@ -11,6 +11,8 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use zeroize::Zeroizing;
 
+use crate::console_api::ConsoleFlags;
+
 /// What the operator asked for.
 #[derive(Debug)]
 pub enum Cli {
@@ -105,6 +107,10 @@ pub const LOG_FORMAT: &str = "text";
 /// Not a doc comment: the brackets would be taken for a link.
 const CONSOLE_ADDRESS_HELP: &str =
     "Where the Console accepts Defenders: wss://HOST[:PORT]; the port is 8084 when absent. Required";
+
+/// What gives an install bundle to a service.
+const API_HELP: &str = "Ask the Console whose API is here, https://HOST[:PORT], for an install bundle, and put it into \
+     --install-bundle-dir; needs --user and --password-file, or --token-file";
 
 /// The flags of `run`. An empty variable counts as absent; an empty flag is wrong usage.
 #[derive(Debug, Default, Args)]
@@ -259,12 +265,16 @@ pub struct ServiceArgs {
     pub dry_run: bool,
 
     /// Write the unit to this file, or to standard output with -, and change nothing else
-    #[arg(long, value_name = "FILE", conflicts_with = "root", help_heading = "Service")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["root", "address"], help_heading = "Service")]
     pub output: Option<PathBuf>,
 
     /// Write and enable the unit below this directory, for the image of a host that does not run yet
     #[arg(long, value_name = "DIR", help_heading = "Service")]
     pub root: Option<PathBuf>,
+
+    /// Whom to ask for the install bundle.
+    #[command(flatten)]
+    pub console: ConsoleFlags,
 }
 
 /// The flags of `status`.
@@ -318,7 +328,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         arguments: Vec<OsString>,
     },
-    /// Write a unit of systemd for a Defender of this host, enable and start it; the settings given stand in it
+    /// Write a unit of systemd for a Defender of this host, enable and start it; the settings given stand in it. With
+    /// --address the Console is asked for an install bundle first
+    #[command(mut_arg("address", |address| address.help(API_HELP)))]
     InstallService {
         /// As for `run`.
         #[command(flatten)]
@@ -355,7 +367,7 @@ impl GivenBeside<'_> {
 /// An empty variable is what an unset value of a manifest looks like; an empty flag was written on purpose, or its value
 /// was forgotten.
 fn refuse_empty_flags(matches: &ArgMatches) -> Result<(), clap::Error> {
-    let beside = ["run", "doctor", "status"].map(|name| matches.subcommand_matches(name));
+    let beside = ["run", "doctor", "install-service", "status"].map(|name| matches.subcommand_matches(name));
     for matches in [Some(matches)].into_iter().chain(beside).flatten() {
         let given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
         for id in matches.ids().filter(given) {

@@ -20,6 +20,7 @@
 //! atomic.rs                 files written whole or not at all
 //! ask.rs, clock.rs          one question to the Console in plain HTTP; how far the clocks are apart
 //! doctor/                   what is wrong between this host and its Console
+//! console_api/              the Console's API, called by a user of this host
 //! unit.rs                   the unit of systemd for a Defender of a host
 //! cmd/                      `certs check`, `export`, `install-service`, `status`
 //! ```
@@ -35,6 +36,7 @@ mod clock;
 pub mod cmd;
 pub mod commands;
 pub mod config;
+pub mod console_api;
 pub mod dial;
 pub mod doctor;
 mod enrol;

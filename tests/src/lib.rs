@@ -11,6 +11,7 @@
 //! wire.rs        the Defender protocol by hand: anything can be sent, valid or hostile
 //! mount.rs       network storage that raises no event, hangs, breaks
 //! engine.rs      a real Docker Engine
+//! host.rs        a host that systemd runs
 //! openssl.rs     certificates made by the `openssl` program, which this project did not write
 //! envoy/         a real Envoy, set up as Istio sets it up
 //! haproxy.rs     a real HAProxy that announces its clients
@@ -28,6 +29,7 @@ pub mod engine;
 pub mod envoy;
 pub mod eventually;
 pub mod haproxy;
+pub mod host;
 pub mod mount;
 pub mod openssl;
 pub mod place;

@@ -274,6 +274,12 @@ fn a_service_is_written_enabled_and_taken_by_systemd() {
             "absolute path",
         ),
         (vec!["install-service", "--console-address", "wss://c", "--program", "/tmp/d"], 2, "out of sight"),
+        (vec!["install-service", "--console-address", ""], 2, "--console-address is empty"),
+        (
+            vec!["install-service", "--console-address", "wss://c", "--program", program, "--user", "admin"],
+            2,
+            "--address: it is missing",
+        ),
     ] {
         let output = run("defender", dir.path(), &arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", told(&output));

@@ -23,6 +23,7 @@
 //! api.rs, events.rs the HTTPS API and its event stream (contract section 5)
 //! export.rs         deployment files
 //! deploy.rs         the same files from the API, wrapper, kustomize, systemd
+//! services.rs       the documented way of services, on a host that systemd runs
 //! onebox.rs         the images and the compose file on a Docker Engine
 //! backup.rs         backup and restore of a Console whose Defenders go on
 //! proxy.rs, doctor.rs  a proxy on the way (squid); what is wrong between a host and its Console
@@ -63,6 +64,7 @@ mod reconnect;
 mod refusals;
 mod revocation;
 mod rotation;
+mod services;
 mod sessions;
 mod shutdown;
 mod slow;

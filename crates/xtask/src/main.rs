@@ -5,6 +5,8 @@
 //! test.rs          everything that must hold before a commit; CI runs it and nothing else
 //! browser.rs       `screenshots`, and what the browser tests need
 //! measure.rs       `bench` and `fleet`: builds crates/bench and hands over to it
+//! debian.rs        a small Debian, for the tests of services
+//! python.rs        programs from PyPI, for the tests
 //! dependencies.rs  which crates, sources and licences may be in the tree
 //! kubernetes.rs    helm and kubectl, for the tests of deployment files
 //! kustomize.rs     the bases in deploy/kubernetes/
@@ -18,6 +20,7 @@
 #![expect(clippy::print_stdout, reason = "a developer's command talks to its user")]
 
 mod browser;
+mod debian;
 mod dependencies;
 mod images;
 mod kubernetes;

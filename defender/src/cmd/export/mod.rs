@@ -1,16 +1,5 @@
 //! `defender export PLATFORM`: asks the Console for what Defenders are deployed with, and writes it to a file. Nothing is
 //! rendered here.
-//!
-//! ```text
-//! mod.rs      the command line, and what is said at the end
-//! asked.rs    addresses, password, CA: judged and read
-//! call.rs     the one call of the Console's API
-//! trust.rs    whether it is that Console
-//! ```
-
-mod asked;
-mod call;
-mod trust;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,9 +10,8 @@ use manifests::flags::{self, DefenderComposeFlags, DefenderFlags};
 use manifests::output::{self, Next, Readers};
 use manifests::{Defender, DefenderCompose, Faults};
 use serde::Serialize;
-use zeroize::Zeroizing;
 
-use asked::Asked;
+use crate::console_api::{Asked, ConsoleFlags};
 
 /// Write what Defenders are deployed with, as the Console says
 #[derive(Parser)]
@@ -68,29 +56,6 @@ struct ComposeFile {
     /// File to write, mode 0600 because it holds a key; or - for standard output
     #[arg(long, value_name = "FILE", default_value = "docker-compose.yaml")]
     output: PathBuf,
-}
-
-/// Where the Console is, and who asks.
-#[derive(Debug, Clone, Default, Args)]
-struct ConsoleFlags {
-    /// Where the Console's API is.
-    #[arg(long, help = ADDRESS_HELP, value_name = "URL", help_heading = CONSOLE)]
-    address: Option<String>,
-    /// User of the Console: an administrator, operator or defender-manager. Required, or --token-file
-    #[arg(long, value_name = "NAME", help_heading = CONSOLE)]
-    user: Option<String>,
-    /// File with the user's password. Required with --user
-    #[arg(long, value_name = "FILE", help_heading = CONSOLE)]
-    password_file: Option<PathBuf>,
-    /// File with a token of the Console's API, instead of --user and --password-file
-    #[arg(long, value_name = "FILE", help_heading = CONSOLE)]
-    token_file: Option<PathBuf>,
-    /// CA certificates (PEM) that the Console's HTTPS certificate is verified with [default: the system's]
-    #[arg(long, value_name = "FILE", conflicts_with = "ca_fingerprint", help_heading = CONSOLE)]
-    ca: Option<PathBuf>,
-    /// SHA-256 fingerprint, hexadecimal, of the CA certificate that issued the Console's HTTPS certificate
-    #[arg(long, value_name = "SHA256", help_heading = CONSOLE)]
-    ca_fingerprint: Option<String>,
 }
 
 /// Runs the command; `arguments` stand behind `export`. Exit status 0, 1 or 2.
@@ -144,7 +109,8 @@ fn export(
     if let Err(error) = output::check(output) {
         return output::fail(&error);
     }
-    match fetch(&asked, ask) {
+    let (path, flags) = ask;
+    match asked.file(&format!("defenders/{path}"), flags) {
         Ok(content) => output::finish(output, &content, Readers::Owner, next),
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -153,17 +119,8 @@ fn export(
     }
 }
 
-fn fetch(asked: &Asked, (path, flags): (&str, &impl Serialize)) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let secrets = asked.read()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(call::fetch(asked, &secrets, &format!("defenders/{path}"), flags))
-}
-
-/// Not doc comments: the brackets would be taken for links.
-const ADDRESS_HELP: &str = "Where the Console's API is, https://HOST[:PORT], for example https://console.example.com:8083. \
-     Required";
+/// Not a doc comment: the brackets would be taken for links.
 const OUTPUT_HELP: &str = "File to write, mode 0600 because it holds a key; or - for standard output [default: \
      defender.yaml; with --helm twistlock-defender-helm.tar.gz]";
-const CONSOLE: &str = "Console";
 /// Name of the release that runbooks use.
 const RELEASE: &str = "twistlock-defender-ds";

@@ -1,9 +1,9 @@
-//! One call of the Console's API over a connection, HTTP/1.1.
+//! One call of the Console's API over one connection, HTTP/1.1.
 
 use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::{Either, select};
@@ -11,6 +11,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::http::request;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
@@ -20,11 +21,18 @@ use zeroize::Zeroizing;
 
 use super::asked::{Asked, Secrets};
 use super::trust::{self, HTTPS};
+use crate::cli::BundleText;
 
 /// What the API says when it does not do what it was asked for.
 #[derive(Deserialize)]
 struct Problem {
     detail: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Issued {
+    install_bundle: String,
 }
 
 struct Answer {
@@ -34,12 +42,42 @@ struct Answer {
 }
 
 /// The file that `path` of the API gives for `flags`.
-pub(super) async fn fetch(
+pub(super) async fn file(
     asked: &Asked,
     secrets: &Secrets,
     path: &str,
     flags: &impl Serialize,
 ) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let body = serde_json::to_vec(flags)?;
+    let request = Request::post(format!("/api/v1/{path}")).header(CONTENT_TYPE, "application/json");
+    let answer = authorized(asked, secrets, request, body).await?;
+    if answer.status == StatusCode::OK && FILES.iter().any(|kind| answer.kind.starts_with(kind)) {
+        return Ok(answer.body);
+    }
+    Err(refused(asked, &answer))
+}
+
+/// An install bundle for a Defender that dials `console`, as `HOST:PORT`.
+pub(super) async fn install_bundle(
+    asked: &Asked,
+    secrets: &Secrets,
+    console: &str,
+) -> anyhow::Result<BundleText> {
+    let request = Request::get(format!("/api/v1/defenders/install-bundle?consoleaddr={console}"));
+    let answer = authorized(asked, secrets, request, Vec::new()).await?;
+    match serde_json::from_slice::<Issued>(&answer.body) {
+        Ok(issued) if answer.status == StatusCode::OK => Ok(BundleText::new(issued.install_bundle)),
+        _ => Err(refused(asked, &answer)),
+    }
+}
+
+/// A call in the name of who asks.
+async fn authorized(
+    asked: &Asked,
+    secrets: &Secrets,
+    request: request::Builder,
+    body: Vec<u8>,
+) -> anyhow::Result<Answer> {
     let stream = trust::connect(asked, secrets).await?;
     let credentials = match &asked.user {
         Some(user) => {
@@ -48,32 +86,32 @@ pub(super) async fn fetch(
         }
         None => Zeroizing::new(format!("Bearer {}", *secrets.password)),
     };
-    let request = Request::post(format!("/api/v1/{path}"))
+    let request = request
         .header(HOST, asked.address.authority(HTTPS))
-        .header(CONTENT_TYPE, "application/json")
         .header(AUTHORIZATION, &**credentials)
-        .body(Full::from(serde_json::to_vec(flags)?))?;
-    let answer = send(stream, request).await.with_context(|| format!("asking {}", asked.address))?;
-    if answer.status == StatusCode::OK && FILES.iter().any(|kind| answer.kind.starts_with(kind)) {
-        return Ok(answer.body);
-    }
+        .body(Full::from(body))?;
+    send(stream, request).await.with_context(|| format!("asking {}", asked.address))
+}
+
+/// Why the Console did not give what it was asked for, and what to do.
+fn refused(asked: &Asked, answer: &Answer) -> anyhow::Error {
     let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
     let told = problem.map(|problem| problem.detail);
     let (address, user) = (&asked.address, asked.user.as_deref().unwrap_or("the holder of the token"));
     match (answer.status, told) {
         (StatusCode::UNAUTHORIZED, Some(told)) => {
-            bail!(
+            anyhow!(
                 "{address} does not let {user} in: {told}; see --user and the content of --password-file or --token-file"
             )
         }
         (StatusCode::FORBIDDEN, Some(told)) => {
-            bail!("{user} may not do this at {address}: {told}; give --user an administrator or operator")
+            anyhow!("{user} may not do this at {address}: {told}; give --user an administrator or operator")
         }
         (StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, Some(_)) => {
-            bail!("the Console at {address} is too old to write this file; update it first")
+            anyhow!("the Console at {address} is too old to answer this; update it first")
         }
-        (_, Some(told)) => bail!("the Console at {address} says: {told}"),
-        (status, None) => bail!(
+        (_, Some(told)) => anyhow!("the Console at {address} says: {told}"),
+        (status, None) => anyhow!(
             "what answers at {address} is no Console (status {status}); write the address of its HTTPS listener, port \
              8083 unless it was changed"
         ),

@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use super::ConsoleFlags;
 
-/// A good command line.
+/// Which Console is asked, and by whom.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub struct Asked {
     pub(super) address: HostPort,
     /// None where a token says who asks.
     pub(super) user: Option<String>,
@@ -43,11 +43,14 @@ pub(super) struct Secrets {
 
 /// Every fault of a command line.
 #[derive(Debug)]
-pub(super) struct Wrong(Vec<String>, Option<Faults>);
+pub struct Wrong(Vec<String>, Option<Faults>);
 
 impl Asked {
     /// Judges all of it; `faults` are those of the file that is asked for.
-    pub(super) fn parse(console: &ConsoleFlags, faults: Option<Faults>) -> Result<Self, Wrong> {
+    ///
+    /// # Errors
+    /// Every fault at once, each with the flag.
+    pub fn parse(console: &ConsoleFlags, faults: Option<Faults>) -> Result<Self, Wrong> {
         let mut wrong = Vec::new();
         let mut note = |flag: &str, cause: &str| wrong.push(format!("error: {flag}: {cause}\n"));
         let missing = |given: &Option<String>| given.as_deref().unwrap_or_default().trim().is_empty();
