@@ -10,6 +10,7 @@ use axum::extract::rejection::{BytesRejection, FailedToBufferBody, JsonRejection
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
+use protocol::object::object;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -20,6 +21,11 @@ use super::error::ApiError;
 
 /// A JSON body of at most 1 MiB.
 pub(super) struct Body<T>(pub(super) T);
+
+/// What a body is: no array of the values, which derived code would take as well.
+#[derive(Deserialize)]
+#[serde(transparent, bound(deserialize = "T: Deserialize<'de>"))]
+struct Object<T>(#[serde(deserialize_with = "object")] T);
 
 /// The same, or nothing at all.
 pub(super) struct OptionalBody<T>(pub(super) Option<T>);
@@ -119,9 +125,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = tokio::time::timeout(PATIENCE, Json::<T>::from_request(request, state)).await;
+        let body = tokio::time::timeout(PATIENCE, Json::<Object<T>>::from_request(request, state)).await;
         match body.map_err(|_| ApiError::RequestTimeout)? {
-            Ok(Json(body)) => Ok(Self(body)),
+            Ok(Json(Object(body))) => Ok(Self(body)),
             Err(JsonRejection::MissingJsonContentType(_)) => Err(ApiError::UnsupportedMediaType),
             Err(JsonRejection::BytesRejection(rejection)) => Err(unread(&rejection)),
             Err(JsonRejection::JsonSyntaxError(_)) => {

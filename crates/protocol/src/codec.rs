@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::close::Close;
 use crate::message::{Message, Tag};
+use crate::object::object;
 
 /// The content of one WebSocket data frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +74,7 @@ pub fn decode_text<M: Message>(text: &str, limit: usize) -> Result<M, DecodeErro
     if text.len() > limit {
         return Err(DecodeError::TooBig { limit });
     }
-    let tag: Tag<'_> = serde_json::from_str(text)?;
+    let tag: Tag<'_> = object(&mut serde_json::Deserializer::from_str(text))?;
     Ok(M::from_tagged(&tag.tag, text)?)
 }
 

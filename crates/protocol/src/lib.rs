@@ -5,6 +5,7 @@
 //! command.rs   the commands in them: names, arguments, results
 //! codec.rs     message <-> WebSocket payload: JSON text, or zstd-compressed JSON for large ones; size limits
 //! close.rs     close codes, and what the peer must do about each
+//! object.rs    structs from JSON objects only
 //! version.rs   which Defender versions a Console serves
 //! ```
 //!
@@ -14,6 +15,7 @@ pub mod close;
 pub mod codec;
 pub mod command;
 pub mod message;
+pub mod object;
 pub mod version;
 
 pub use close::Close;

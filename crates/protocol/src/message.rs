@@ -10,6 +10,8 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::object::object;
+
 /// A message from a Defender to the Console.
 #[derive(Debug)]
 #[expect(
@@ -52,10 +54,12 @@ pub enum ToDefender {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// The Defender and its host.
+    #[serde(deserialize_with = "object")]
     pub defender: DefenderIdentity,
     /// New with each process of the Defender.
     pub boot: Uuid,
     /// The client certificate that the Defender uses.
+    #[serde(deserialize_with = "object")]
     pub certificate: CertificateSummary,
     /// SHA-256 of each CA that it trusts, 64 lower-case hexadecimal digits, where the Console may tell it of others;
     /// empty: it may not.
