@@ -259,8 +259,12 @@ struct JsonParts(Map<String, Value>);
 
 impl JsonParts {
     fn add(&mut self, field: &Field, value: Value) {
-        if !field.name().starts_with("log.") {
-            self.0.insert(field.name().to_owned(), value);
+        let name = field.name();
+        if self.0.contains_key(name) {
+            // It has the name of what every line has.
+            self.0.insert(format!("fields.{name}"), value);
+        } else if !name.starts_with("log.") {
+            self.0.insert(name.to_owned(), value);
         }
     }
 }

@@ -88,3 +88,12 @@ fn a_time_is_written_in_full_with_milliseconds() {
         assert_eq!(line, expected);
     }
 }
+
+#[test]
+fn a_field_does_not_take_the_place_of_what_every_json_line_has() {
+    let line = logged(LogFormat::Json, || tracing::info!(source = "custom", time = 3, level = "high", "x"));
+    let line: Value = serde_json::from_str(&line).expect("JSON");
+    assert!(line["source"].as_str().is_some_and(|source| source.starts_with("tests.rs:")), "{line}");
+    assert_eq!((&line["level"], &line["fields.level"]), (&"INFO".into(), &"high".into()));
+    assert_eq!((&line["fields.source"], &line["fields.time"]), (&"custom".into(), &3.into()));
+}
