@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use certs::{CustomDir, Guard};
-use lifecycle::{Instance, Tasks, descriptors, signal};
+use lifecycle::{Instance, Tasks, descriptors, service, signal};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +51,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     follow::follow(parts, &config, &running).await;
     ready.set();
     tracing::info!(https, defender, "Console is ready");
+    service::ready();
     running.serve_and_stop(&store).await
 }
 

@@ -118,7 +118,9 @@ impl Authority {
         if is_absent_or_empty(dir)? {
             Self::create(dir, now)?;
         }
-        Self::open(dir)
+        let authority = Self::open(dir)?;
+        close_to_others(dir);
+        Ok(authority)
     }
 
     /// Every CA that Defenders are to trust, PEM.
@@ -290,6 +292,24 @@ impl Authority {
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authority").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// Copies and volumes bring modes of their own.
+fn close_to_others(dir: &Path) {
+    match disk::close_to_others(dir) {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(
+            path = dir.display().to_string(),
+            count,
+            "The Console's own certificates were open to other users, they are closed again"
+        ),
+        Err(error) => tracing::warn!(
+            path = dir.display().to_string(),
+            error = error.to_string(),
+            remedy = "make the directory 0700 and its files 0600, owned by the Console's user",
+            "The Console's own certificates are open to other users"
+        ),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Files: reading a channel's set whole, and writing our own so that no crash leaves half of one. Nothing here
 //! waits on a file: a FIFO or a device is found out before it is read.
 
-use std::fs::{self, DirBuilder, File, FileType, Metadata, OpenOptions};
+use std::fs::{self, DirBuilder, File, FileType, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
@@ -110,9 +111,17 @@ impl Look {
     }
 }
 
-/// Whether it cannot be known what is in a directory, because it or one above it may not be entered.
+/// Whether it cannot be known what is in a directory, because it or one above it may not be entered, or links lead in a
+/// circle.
 pub(crate) fn is_closed(dir: &Path) -> bool {
-    fs::metadata(dir.join(".")).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    why_closed(dir).is_some()
+}
+
+/// Why nothing can be known of what is in a directory.
+pub(crate) fn why_closed(dir: &Path) -> Option<String> {
+    let error = fs::metadata(dir.join(".")).err()?;
+    let is_loop = error.raw_os_error().map(Errno::from_raw) == Some(Errno::ELOOP);
+    (is_loop || error.kind() == ErrorKind::PermissionDenied).then(|| reason(&error))
 }
 
 /// Reads one file, without ever waiting for a writer on the other end of a FIFO.
@@ -201,6 +210,22 @@ pub(crate) fn reason(error: &io::Error) -> String {
 /// Makes a folder for our own material, mode 0700, with the folders above it.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Takes away what others than the owner may do in a folder and with its files; how many it took away from.
+pub(crate) fn close_to_others(folder: &Path) -> io::Result<usize> {
+    let files = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+    let all = std::iter::once(Ok(folder.to_owned())).chain(files);
+    all.map(|path| {
+        let path = path?;
+        // A link is as open as what it leads to.
+        let mode = fs::metadata(&path)?.permissions().mode();
+        if mode & 0o077 == 0 {
+            return Ok(0);
+        }
+        fs::set_permissions(&path, Permissions::from_mode(mode & 0o700)).map(|()| 1)
+    })
+    .sum()
 }
 
 /// Writes a new file, mode 0600, down to the disk.

@@ -147,12 +147,14 @@ impl Armed {
     /// Says once of each directory, for all channels, that it may not be entered.
     fn tell_closed(&mut self, dirs: &[PathBuf]) {
         for dir in dirs {
-            if !disk::is_closed(dir) {
+            let Some(why) = disk::why_closed(dir) else {
                 self.closed.remove(dir);
-            } else if self.closed.insert(dir.clone()) {
+                continue;
+            };
+            if self.closed.insert(dir.clone()) {
                 tracing::warn!(
                     remedy = readable(dir),
-                    "Certificates directory cannot be read, changes in it go unnoticed: {}: permission denied",
+                    "Certificates directory cannot be read, changes in it go unnoticed: {}: {why}",
                     dir.display()
                 );
             }

@@ -38,8 +38,8 @@ pub(crate) struct Judge<T> {
     judged: Option<Fingerprint>,
     /// The files that were absent then.
     missing: Vec<&'static str>,
-    /// The last error, while it is the newest thing that was logged about the files.
-    reported: Option<String>,
+    /// The last error and the files that it was about, while it is the newest thing that was logged about the files.
+    reported: Option<(Fingerprint, String)>,
     /// A set that looks half copied, and since when it looks so.
     held: Option<(Fingerprint, Instant)>,
     /// When a set that was refused for its dates must be judged again.
@@ -239,7 +239,7 @@ impl<T> Judge<T> {
         Outcome::Rotated { channel: self.channel, source, generation, not_after, sha256 }
     }
 
-    /// Keeps what runs. Tells of each cause once, until something else happens.
+    /// Keeps what runs. Tells of each set and cause once, until something else happens.
     fn refuse(&mut self, seen: Fingerprint, error: &CertError) -> Option<Outcome> {
         self.refuse_for(seen, error.to_string(), error.remedy(), None)
     }
@@ -255,11 +255,12 @@ impl<T> Judge<T> {
         self.judged = Some(seen);
         self.missing.clear();
         self.retry_at = None;
-        if self.reported.as_ref() == Some(&text) {
+        let reported = Some((seen, text.clone()));
+        if self.reported == reported {
             return None;
         }
         tracing::error!(remedy, "Failed to load {} custom certificates: {text}", self.channel.log_name());
-        self.reported = Some(text.clone());
+        self.reported = reported;
         let at = OffsetDateTime::now_utc();
         self.publisher.set_refusal(Some(Refusal { error: text.clone(), remedy: remedy.clone(), at, set }));
         Some(Outcome::Refused { channel: self.channel, error: text, remedy })

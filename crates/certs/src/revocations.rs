@@ -43,8 +43,8 @@ pub struct Revocations {
     judged: Option<Fingerprint>,
     /// Whether the file was there then.
     was_there: bool,
-    /// The last error, while it is the newest thing that was logged.
-    reported: Option<String>,
+    /// The last error and what it was about, while it is the newest thing that was logged.
+    reported: Option<(Option<Fingerprint>, String)>,
     next_update: Option<OffsetDateTime>,
     /// When it was last logged that the list is out of date.
     late_logged: Option<OffsetDateTime>,
@@ -152,8 +152,9 @@ impl Revocations {
         let path = self.path();
         // The channels tell when the directory takes its time.
         let mut is_told = true;
-        let reading = move || disk::read_file(&path);
-        let state =
+        let dir = self.dir.path().to_owned();
+        let reading = move || (disk::read_file(&path), disk::is_closed(&dir));
+        let (state, is_closed) =
             patiently(self.dir.path().display(), Meanwhile::GoesOn, &mut is_told, reading).await.ok()?;
         let is_disturbed = events.has_changed().unwrap_or(false);
         if is_disturbed {
@@ -163,6 +164,7 @@ impl Revocations {
         let seen = match (&state, self.judged) {
             // Nothing is known of what is there, and the channels tell: as if nothing had changed.
             (FileState::Unusable(Fault::Storage { .. }), Some(judged)) => judged,
+            (FileState::Unusable(_), Some(judged)) if is_closed => judged,
             _ => fingerprint(&state, material.as_deref()),
         };
         match self.settle.looked(Instant::now(), seen, self.judged, is_disturbed) {
@@ -240,14 +242,15 @@ impl Revocations {
         self.guard.revoke(crls);
     }
 
-    /// Keeps what is in force. Tells of each cause once, until something else happens.
+    /// Keeps what is in force. Tells of each file and cause once, until something else happens.
     fn refuse(&mut self, error: &CertError) -> Option<Outcome> {
         let (text, remedy, channel) = (error.to_string(), error.remedy(), Channel::ConsoleDefender);
-        if self.reported.as_ref() == Some(&text) {
+        let reported = Some((self.judged, text.clone()));
+        if self.reported == reported {
             return None;
         }
         tracing::error!(remedy, "Failed to load {} custom certificates: {text}", channel.log_name());
-        self.reported = Some(text.clone());
+        self.reported = reported;
         Some(Outcome::Refused { channel, error: text, remedy })
     }
 

@@ -49,6 +49,16 @@ fn state(folder: &Folder) -> Vec<(String, u64, i64, i64, Vec<u8>)> {
 }
 
 #[test]
+fn a_store_that_was_opened_to_others_is_closed_again() {
+    let (folder, _) = made();
+    folder.shell("chmod 755 data/certificates; chmod 644 data/certificates/*");
+    Authority::open_or_create(&folder.at("data/certificates"), now()).expect("it opens");
+    folder.shell(
+        "test 700 = $(stat -c %a data/certificates); test 600 = $(stat -c %a data/certificates/* | uniq)",
+    );
+}
+
+#[test]
 fn makes_a_store_that_only_its_owner_can_enter() {
     let (folder, _) = made();
     let mode = |name: &str| folder.at(name).metadata().expect(name).permissions().mode() & 0o7777;

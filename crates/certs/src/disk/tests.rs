@@ -64,13 +64,13 @@ fn a_file_of_a_megabyte_is_read_and_one_byte_more_is_not() {
 
 #[test]
 fn permission_denied_is_said_in_the_system_s_words() {
-    let error = io::Error::from(nix::errno::Errno::EACCES);
+    let error = io::Error::from(Errno::EACCES);
     assert_eq!(reason(&error), "permission denied");
     let fault = Fault::Open { path: "/x/console-key.pem".into(), reason: reason(&error) };
     assert_eq!(fault.to_string(), "open /x/console-key.pem: permission denied");
     if !nix::unistd::geteuid().is_root() {
         let (folder, _) = Folder::good();
-        fs::set_permissions(folder.at("console-key.pem"), fs::Permissions::from_mode(0o000)).expect("ours");
+        fs::set_permissions(folder.at("console-key.pem"), Permissions::from_mode(0o000)).expect("ours");
         assert_eq!(cause(&folder), "open DIR/console-key.pem: permission denied");
     }
 }

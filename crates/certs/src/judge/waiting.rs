@@ -105,13 +105,14 @@ impl<T> Judge<T> {
     fn hold_back(&mut self, objection: Objection) -> Option<Outcome> {
         let waiting = self.waiting.as_mut()?;
         let set = Some(waiting.material.leaf().sha256.clone());
+        let seen = waiting.material.fingerprint();
         if !std::mem::replace(&mut waiting.is_refused, true) {
-            let seen = waiting.material.fingerprint();
             return self.refuse_for(seen, objection.cause, objection.remedy, set);
         }
         let Objection { cause: error, remedy } = objection;
-        if self.reported.as_ref() != Some(&error) {
-            self.reported = Some(error.clone());
+        let reported = Some((seen, error.clone()));
+        if self.reported != reported {
+            self.reported = reported;
             let at = self.publisher.refusal().map_or_else(OffsetDateTime::now_utc, |before| before.at);
             self.publisher.set_refusal(Some(Refusal { error, remedy, at, set }));
         }
