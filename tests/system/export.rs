@@ -60,6 +60,12 @@ fn wrong_usage_of_export_is_2_and_what_fails_is_1_and_neither_leaves_a_file() {
         ("console", kubernetes(&pair), 2, "give one source"),
         ("console", kubernetes(&["--image", "https://r/a:b"]), 2, "scheme"),
         ("console", kubernetes(&["--output", "none/x.yaml"]), 1, "make its directory"),
+        (
+            "console",
+            vec!["export", "kubernetes", "--label", "a=1", "--label", "a=2"],
+            2,
+            "--label: a has two values",
+        ),
         ("console", vec!["export", "istio"], 2, "--host: it is missing"),
         ("console", vec!["export", "compose", "--custom-certs-host-path", "certs"], 2, "absolute"),
         ("console", vec!["export", "compose", "--helm"], 2, "--helm"),

@@ -39,16 +39,16 @@ impl Workload {
     /// Judges; a fault stands in `judge`, and what is made then is thrown away.
     pub(crate) fn parse(flags: &WorkloadFlags, defaults: &Defaults, judge: &mut Judge) -> Self {
         let namespace = judge.text("--namespace", flags.namespace.as_deref(), label_name);
-        let labels = judge.texts("--label", &flags.label, label);
-        for (key, _) in labels.iter().filter(|(key, _)| meta::is_own(key)) {
+        let labels = pairs("--label", &flags.label, judge);
+        for key in labels.keys().filter(|key| meta::is_own(key)) {
             judge.note("--label", format!("{key} is set by the export itself; write another key"));
         }
         Self {
             namespace: namespace.unwrap_or_else(|| NAMESPACE.to_owned()),
-            labels: labels.into_iter().collect(),
+            labels,
             image: image_of(flags, defaults.program, judge),
             image_pull_secrets: judge.texts("--image-pull-secret", &flags.image_pull_secret, object_name),
-            node_selector: judge.texts("--node-selector", &flags.node_selector, label).into_iter().collect(),
+            node_selector: pairs("--node-selector", &flags.node_selector, judge),
             tolerations: judge.texts("--toleration", &flags.toleration, toleration),
             priority_class: judge.text("--priority-class", flags.priority_class.as_deref(), object_name),
             resources: resources(flags, defaults, judge),
@@ -96,6 +96,18 @@ pub(crate) fn confined() -> SecurityContext {
 /// The container runtime's own filter of system calls.
 pub(crate) fn runtime_seccomp() -> SeccompProfile {
     SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }
+}
+
+/// Labels, each key once.
+fn pairs(flag: &str, given: &[String], judge: &mut Judge) -> Labels {
+    let mut pairs = Labels::new();
+    for (key, value) in judge.texts(flag, given, label) {
+        if pairs.get(&key).is_some_and(|before| *before != value) {
+            judge.note(flag, format!("{key} has two values; write it once"));
+        }
+        pairs.insert(key, value);
+    }
+    pairs
 }
 
 fn image_of(flags: &WorkloadFlags, program: &str, judge: &mut Judge) -> String {
