@@ -125,13 +125,28 @@ fn announce(alerts: &Alerts, occasion: Occasion, alert: &Alert, now: OffsetDateT
             EventKind::AlertResolved(alert.into())
         }
         Occasion::Raised | Occasion::Test => {
-            tracing::warn!(
-                alert = alert.id.to_string(),
-                severity = alert.severity.as_str(),
-                summary = alert.summary,
-                remedy = alert.remedy,
-                "Alert raised"
-            );
+            macro_rules! tell {
+                ($level:ident) => {
+                    tracing::$level!(
+                        alert = alert.id.to_string(),
+                        severity = alert.severity.as_str(),
+                        summary = alert.summary,
+                        remedy = alert.remedy,
+                        "Alert raised"
+                    )
+                };
+            }
+            match (alert.kind, alert.severity) {
+                // Only here is it seen.
+                (
+                    Kind::CertificateExpires | Kind::DefenderDisconnected,
+                    Severity::Critical | Severity::Warning,
+                ) => {
+                    tell!(warn);
+                }
+                // What is the matter has a line of its own where it is seen.
+                _ => tell!(info),
+            }
             EventKind::AlertRaised(alert.into())
         }
     };
