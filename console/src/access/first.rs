@@ -118,7 +118,8 @@ async fn add(
     password::check_form(&password).map_err(|_| FirstAdministratorError::Form(path.to_owned()))?;
     let password = passwords.hash(&password).await?;
     let user = User { username: username.to_owned(), password, role: Role::Administrator };
-    if store.add_first_user(&user, &Actor::console(), OffsetDateTime::now_utc()).await? == First::Added {
+    let first = store.add_first_user(&user, &Actor::console(), OffsetDateTime::now_utc()).await?;
+    if matches!(first, First::Added(_)) {
         tracing::info!(user = username, "First administrator made from the password file");
     }
     Ok(())

@@ -28,7 +28,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::store::audits::{Action, Actor, Deed};
-use crate::store::users::{First, Role, User};
+use crate::store::users::{First, Role, User, UserView};
 use crate::store::{Store, StoreError};
 
 pub use first::FirstAdministratorError;
@@ -165,7 +165,7 @@ impl Access {
         password: &str,
         setup_token: &str,
         address: IpAddr,
-    ) -> Result<(), SignUpError> {
+    ) -> Result<UserView, SignUpError> {
         if self.0.store.has_users().await? {
             return Err(SignUpError::TooLate);
         }
@@ -178,9 +178,9 @@ impl Access {
         let user = User { username, password, role: Role::Administrator };
         let actor = Actor::new(&user.username, address);
         match self.0.store.add_first_user(&user, &actor, OffsetDateTime::now_utc()).await? {
-            First::Added => {
+            First::Added(added) => {
                 tracing::info!(user = user.username, "First administrator signed up");
-                Ok(())
+                Ok(added)
             }
             First::TooLate => Err(SignUpError::TooLate),
         }

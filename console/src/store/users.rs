@@ -92,10 +92,10 @@ pub enum UserError {
 }
 
 /// What came of adding the first user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum First {
     /// It is there now.
-    Added,
+    Added(UserView),
     /// There is a user already; nothing was changed.
     TooLate,
 }
@@ -182,12 +182,12 @@ impl Store {
         if there > 0 {
             return Ok(First::TooLate);
         }
-        insert(ledger.write(), user, now).await?;
+        let added = insert(ledger.write(), user, now).await?;
         let action = if actor.user.is_empty() { Action::UserAdded } else { Action::UserSignedUp };
         enter(&mut ledger, action, &user.username, (Value::Null, json!({ "role": user.role })), actor, now)
             .await?;
         ledger.commit().await?;
-        Ok(First::Added)
+        Ok(First::Added(added))
     }
 
     /// All users, in no order.
@@ -216,8 +216,7 @@ impl Store {
         if find(ledger.write(), &user.username).await?.is_some() {
             return Err(UserError::Taken);
         }
-        insert(ledger.write(), user, now).await?;
-        let added = find(ledger.write(), &user.username).await?.ok_or(UserError::Unknown)?;
+        let added = insert(ledger.write(), user, now).await?;
         let values = (Value::Null, json!({ "role": user.role }));
         enter(&mut ledger, Action::UserAdded, &user.username, values, actor, now).await?;
         ledger.commit().await?;
@@ -299,16 +298,18 @@ async fn enter(
     ledger.enter(&Deed { actor: actor.clone(), action, object: username.to_owned(), old, new }, now).await
 }
 
-async fn insert(write: &mut Write, user: &User, now: OffsetDateTime) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO users (username, password, role, created_at) VALUES ($1, $2, $3, $4)")
+async fn insert(write: &mut Write, user: &User, now: OffsetDateTime) -> Result<UserView, StoreError> {
+    let sql = "INSERT INTO users (username, password, role, created_at) VALUES ($1, $2, $3, $4) \
+               RETURNING username, role, created_at";
+    let row = sqlx::query(sql)
         .bind(&user.username)
         .bind(&user.password)
         .bind(user.role.as_str())
         .bind(milliseconds(now))
-        .execute(write.connection())
+        .fetch_one(write.connection())
         .await
-        .map(|_| ())
-        .map_err(StoreError::during("adding a user"))
+        .map_err(StoreError::during("adding a user"))?;
+    view(&row)
 }
 
 async fn find(write: &mut Write, username: &str) -> Result<Option<UserView>, StoreError> {

@@ -13,6 +13,7 @@ use super::input::{Body, Secret};
 use super::listener::Peer;
 use super::stray::NoParameters;
 use super::{AppState, cookie};
+use crate::store::users::UserView;
 
 /// `POST signup`.
 #[derive(Deserialize, ToSchema)]
@@ -73,17 +74,18 @@ pub(super) async fn version(_: AnyUser) -> Json<&'static str> {
 
 /// Makes the first administrator, while there is no user.
 #[utoipa::path(post, path = "/signup", tag = "access", request_body = SignUp, security(()),
-    responses((status = 201, description = "Made"), (status = 403, description = "Another setup token"),
+    responses((status = 201, description = "The user", body = UserView),
+        (status = 403, description = "Another setup token"),
         (status = 409, description = "There is a user already")))]
 pub(super) async fn sign_up(
     _: NoParameters,
     State(state): State<AppState>,
     peer: Peer,
     Body(body): Body<SignUp>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<(StatusCode, Json<UserView>), ApiError> {
     let address = peer.address.ip();
-    state.access.sign_up(&body.username, &body.password, &body.setup_token, address).await?;
-    Ok(StatusCode::CREATED)
+    let user = state.access.sign_up(&body.username, &body.password, &body.setup_token, address).await?;
+    Ok((StatusCode::CREATED, Json(user)))
 }
 
 /// Gives a token for a user name and a password. Slows down on repeated failure.

@@ -42,7 +42,7 @@ pub(super) async fn sign_up(
     form.is_all()?;
     let address = Peer::of(&parts.extensions).address.ip();
     match state.access.sign_up(&username, &password, setup_token.trim(), address).await {
-        Ok(()) => {}
+        Ok(_) => {}
         Err(SignUpError::TooLate) => return Err(PageError::SeeOther("/login".to_owned())),
         Err(error) => return refused(error, &username),
     }
