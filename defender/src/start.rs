@@ -103,7 +103,13 @@ async fn wait(sources: &Sources, board: &Board) -> Result<Foundation, StartError
     loop {
         let again = sources.clone();
         let (custom, bundle) = match watch.look(move || again.look_again()).await {
-            Seen::Custom(foundation) => return foundation,
+            Seen::Custom(foundation) => {
+                if foundation.is_ok() {
+                    // Who copies files into place waits for this line, whatever ran before.
+                    tracing::info!("{}", Channel::Defender.rotated_text());
+                }
+                return foundation;
+            }
             Seen::Bundle { refused, bundle } => (refused, bundle),
         };
         if let Some(error) = custom {
