@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use certs::{CertificateFacts, Source};
 use protocol::message::{ConsoleIdentity, Hello, Welcome};
-use protocol::{Close, DecodeError, MAX_HELLO_BYTES, STEP_TIMEOUT, ToConsole, ToDefender, Version};
+use protocol::{Close, DecodeError, MAX_HELLO_BYTES, STEP_TIMEOUT, ToConsole, Version};
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::net::TcpStream;
@@ -17,8 +17,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::peer;
-use super::renewal::Renewal;
-use super::session::{self, Session, Socket};
+use super::renewal::{Origin, Renewal};
+use super::session::{self, Admitted, Session, Socket};
 use super::upgrade::{UpgradeError, Upgraded, upgrade};
 use crate::announced::{self, AnnouncementError};
 use crate::door::{Place, SilentError};
@@ -153,7 +153,8 @@ impl super::Inner {
     async fn judge(&self, greeting: Greeting, address: SocketAddr) -> Result<Box<Session>, Refusal> {
         let Greeting { mut socket, hello, credential, source, generation, name } = greeting;
         let now = OffsetDateTime::now_utc();
-        let verdict = verdict(&self.fleet, &self.enrolment, &hello, &credential, (source, address.ip()), now);
+        let origin = Origin { source, address: address.ip() };
+        let verdict = verdict(&self.fleet, &self.enrolment, &hello, &credential, origin, now);
         let arrival = match verdict {
             Ok(arrival) => arrival,
             Err(Verdict { close, cause }) => {
@@ -179,20 +180,19 @@ impl super::Inner {
         if let Some(name) = name {
             self.meeting.joined(hello.defender.id, &name);
         }
-        let welcome = ToDefender::Welcome(Welcome {
+        let welcome = Welcome {
             console: ConsoleIdentity { version: Version::own().to_string() },
             // Whole seconds on the wire: rounded up, so that nobody is given up too early.
             heartbeat_seconds: self.heartbeat.as_secs() + u64::from(self.heartbeat.subsec_nanos() > 0),
             last_seq: arrival.session.stored(),
-        });
-        let renewal = Renewal::new(credential, source, address.ip(), hello.authorities, &self.enrolment, now);
-        let (tls, lists) = (self.tls.clone(), self.guard.lists());
-        Ok(Box::new(Session::new(socket, arrival, welcome, renewal, generation, tls, lists)))
+        };
+        let renewal = Renewal::new(credential, origin, hello.authorities, &self.enrolment, now);
+        let admitted = Admitted { socket, arrival, welcome, renewal, generation };
+        Ok(Box::new(Session::new(admitted, self)))
     }
 }
 
-/// Takes a Defender in that has said `hello` and shown `credential`, on a connection that was secured from `source` and
-/// comes from `address`.
+/// Takes a Defender in that has said `hello` and shown `credential`, on a connection of `origin`.
 ///
 /// # Errors
 /// [`Verdict`].
@@ -201,7 +201,7 @@ pub fn verdict(
     enrolment: &Enrolment,
     hello: &Hello,
     credential: &Credential,
-    (source, address): (Source, IpAddr),
+    Origin { source, address }: Origin,
     now: OffsetDateTime,
 ) -> Result<Arrival, Verdict> {
     if Version::parse(&hello.defender.version).is_some_and(|version| !Version::own().serves(version)) {

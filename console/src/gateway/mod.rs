@@ -22,7 +22,7 @@ mod upgrade;
 
 pub use arrive::{Verdict, verdict};
 pub use peer::credential;
-pub use renewal::Renewal;
+pub use renewal::{Origin, Renewal};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

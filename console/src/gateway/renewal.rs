@@ -10,6 +10,15 @@ use uuid::Uuid;
 
 use crate::enroll::{Credential, Enrolment, Mark, Pace};
 
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// The certificates that it was secured with.
+    pub source: Source,
+    /// The peer's address.
+    pub address: IpAddr,
+}
+
 /// The certificate of a connection.
 #[derive(Debug)]
 pub struct Renewal {
@@ -26,18 +35,16 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// For a connection secured from `source`. A Defender that names the authorities that it trusts understands the
-    /// calls.
+    /// For a connection of `origin`. A Defender that names the authorities that it trusts understands the calls.
     #[must_use]
     pub fn new(
         credential: Credential,
-        source: Source,
-        address: IpAddr,
+        origin: Origin,
         mut trusts: Vec<String>,
         enrolment: &Enrolment,
         now: OffsetDateTime,
     ) -> Self {
-        let is_own = source == Source::SelfSigned && matches!(credential.mark, Mark::Own(_));
+        let is_own = origin.source == Source::SelfSigned && matches!(credential.mark, Mark::Own(_));
         let is_ours = is_own && !trusts.is_empty();
         let is_limbo = is_own && credential.not_after < now;
         let (authorities, signer) = enrolment.authorities();
@@ -46,7 +53,7 @@ impl Renewal {
         let first = (is_ours && (renew || trusts != authorities)).then_some(renew);
         let life = credential.not_after - credential.not_before;
         let call_at = is_ours.then(|| credential.not_before + life * CALL_AT);
-        Self { credential, address, call_at, first, is_limbo, pace: Pace::of_session() }
+        Self { credential, address: origin.address, call_at, first, is_limbo, pace: Pace::of_session() }
     }
 
     /// Whether reports are not taken yet: the Defender sends them again once it has a certificate.

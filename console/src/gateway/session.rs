@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use certs::Subscriber;
 use futures_util::{SinkExt as _, StreamExt as _};
-use protocol::message::{Ack, CertificateRequest, CommandResult, Reconnect, Report};
+use protocol::message::{Ack, CertificateRequest, CommandResult, Reconnect, Report, Welcome};
 use protocol::{Close, MAX_MESSAGE_BYTES, MISSED_HEARTBEATS, Payload, ToConsole, ToDefender};
 use rustls::ServerConfig;
 use time::OffsetDateTime;
@@ -66,25 +66,29 @@ enum End {
     Us(Close),
 }
 
+/// A Defender that was taken in, and is to be served.
+pub(super) struct Admitted {
+    pub(super) socket: Socket,
+    pub(super) arrival: Arrival,
+    /// What it hears first.
+    pub(super) welcome: Welcome,
+    /// Its certificate, and when to have it renewed.
+    pub(super) renewal: Renewal,
+    /// Generation of the configuration that it shook hands with.
+    pub(super) generation: u64,
+}
+
 impl Session {
-    pub(super) fn new(
-        socket: Socket,
-        arrival: Arrival,
-        welcome: ToDefender,
-        renewal: Renewal,
-        generation: u64,
-        tls: Subscriber<ServerConfig>,
-        lists: watch::Receiver<u64>,
-    ) -> Self {
+    pub(super) fn new(admitted: Admitted, gateway: &Inner) -> Self {
+        let Admitted { socket, arrival, welcome, renewal, generation } = admitted;
         let Arrival { session: handle, superseded, .. } = arrival;
         let acked = handle.stored();
-        let welcome = Some(Box::new(welcome));
         Self {
             socket,
             handle,
             generation,
-            tls,
-            welcome,
+            tls: gateway.tls.clone(),
+            welcome: Some(Box::new(ToDefender::Welcome(welcome))),
             superseded,
             acked,
             received: acked,
@@ -92,7 +96,7 @@ impl Session {
             unasked: 0,
             renewal,
             deadline: None,
-            lists,
+            lists: gateway.guard.lists(),
         }
     }
 

@@ -12,7 +12,7 @@ use console::channels::Channels;
 use console::config::Database;
 use console::enroll::{BundleOrder, Enrolment, Lives};
 use console::fleet::{Fleet, SessionHandle};
-use console::gateway::{self, Renewal};
+use console::gateway::{self, Origin, Renewal};
 use console::names::ExtraNames;
 use console::store::Store;
 use console::store::audits::Actor;
@@ -193,11 +193,10 @@ impl Console {
         let chain = chain.map_err(|error| error.to_string())?;
         let credential = gateway::credential(&chain).expect("a certificate");
         let hello = candidate.hello(identity, Uuid::new_v4());
-        let origin = (Source::SelfSigned, ADDRESS);
+        let origin = Origin { source: Source::SelfSigned, address: ADDRESS };
         let arrival = gateway::verdict(&self.fleet, &self.enrolment, &hello, &credential, origin, now)
             .map_err(|verdict| format!("{}: {}", verdict.close.code(), verdict.cause))?;
-        let mut renewal =
-            Renewal::new(credential, Source::SelfSigned, ADDRESS, hello.authorities, &self.enrolment, now);
+        let mut renewal = Renewal::new(credential, origin, hello.authorities, &self.enrolment, now);
         let first = renewal.first(&self.enrolment, self.fleet.connected());
         Ok((Line { handle: arrival.session, renewal, id: identity.id }, first))
     }
