@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::identity;
 use crate::link::Link;
 use crate::outbox::{Limits, Outbox};
-use crate::own::OwnCertificate;
+use crate::own::{Now, OwnCertificate};
 use crate::report::sets::Sets;
 use crate::report::{self, host};
 use crate::start::{self, Foundation, Sources, StartError};
@@ -47,60 +47,17 @@ pub async fn run_until(
     tasks: Tasks,
     stop: CancellationToken,
 ) -> anyhow::Result<Finish> {
-    let (shutdown, restart) = (stop.child_token(), CancellationToken::new());
-    let commands = Commands::new(journal, Uuid::new_v4(), restart.clone());
     let instance = Instance::take(&config.data_dir)?;
-    let id = identity::open(&config.data_dir)?;
-    let address = config.console.configured();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), defender = %id, address, "Defender starts");
-    let board = Board::new(address, OffsetDateTime::now_utc());
-    let keep = status::keep(board.clone(), config.data_dir.clone(), shutdown.clone());
-    tasks.spawn_critical("status", shutdown.clone(), keep);
-
-    let own = OwnCertificate::open(
-        &config.data_dir,
-        random::share,
-        (OffsetDateTime::now_utc(), tokio::time::Instant::now()),
-    );
-    let custom = tokio::select! {
-        custom = CustomDir::reach(&config.custom_certs_dir, config.custom_certs_poll) => custom,
-        () = shutdown.cancelled() => {
-            tasks.drain(STOP_TIMEOUT).await;
-            return Ok(Finish::Stopped);
-        }
-    };
-    let sources = Sources {
-        custom: custom.clone(),
-        bundle_dir: config.install_bundle_dir.clone(),
-        bundle: config.install_bundle.clone(),
-        poll: config.custom_certs_poll,
-        own: own.clone(),
-    };
-    let found = start::find(&sources, &board, &shutdown).await;
-    let is_lost = match found {
-        Ok(Some(foundation)) => {
-            let myself = Myself { id, own };
-            begin(&config, myself, &custom, foundation, (board, commands), &tasks, &shutdown)?;
-            tokio::select! {
-                () = shutdown.cancelled() => false,
-                () = restart.cancelled() => false,
-                () = tasks.lost() => true,
-            }
-        }
-        Ok(None) => false,
-        Err(error) => {
-            shutdown.cancel();
-            return Err(error.into());
-        }
-    };
-    shutdown.cancel();
-    tasks.drain(STOP_TIMEOUT).await;
+    let defender = Defender::open(config, journal, tasks, stop.child_token())?;
+    let served = defender.serve().await;
+    defender.shutdown.cancel();
+    defender.tasks.drain(STOP_TIMEOUT).await;
     drop(instance);
-    if is_lost {
+    if let End::Lost = served? {
         bail!("a task that the program cannot do without has ended");
     }
     // A stop that comes on the way to a restart is a stop.
-    if restart.is_cancelled() && !stop.is_cancelled() {
+    if defender.restart.is_cancelled() && !stop.is_cancelled() {
         tracing::info!("Defender stopped, and starts afresh as the Console has asked");
         return Ok(Finish::Restart);
     }
@@ -108,83 +65,139 @@ pub async fn run_until(
     Ok(Finish::Stopped)
 }
 
-/// What makes this Defender the one that it is.
-struct Myself {
+/// What makes this Defender the one that it is, and what all of its tasks share.
+struct Defender {
+    config: Config,
     id: Uuid,
     own: OwnCertificate,
+    board: Board,
+    commands: Commands,
+    tasks: Tasks,
+    shutdown: CancellationToken,
+    /// Cancelled when the Console asks for a fresh start.
+    restart: CancellationToken,
 }
 
-/// Starts the tasks.
-fn begin(
-    config: &Config,
-    Myself { id, own }: Myself,
-    custom: &CustomDir,
-    foundation: Foundation,
-    (board, commands): (Board, Commands),
-    tasks: &Tasks,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
-    let outbox = Outbox::open(&config.data_dir.join(OUTBOX), Limits::default(), tasks, shutdown.clone())?;
-    let look_now = Arc::new(Notify::new());
-    let outcomes = pass_on(&look_now, board.clone(), tasks);
-    let (bundle, fallback) = watch::channel(Arc::clone(&foundation.fallback));
-    let certificates =
-        rotate(config, custom, foundation, (bundle, fallback.clone()), outcomes, tasks, shutdown)?;
-
-    let source = host::Source {
-        hostname: config.hostname.clone(),
-        cluster: config.cluster.clone(),
-        custom_dir: config.custom_certs_dir.clone(),
-        custom_watched: custom.is_watched(),
-        sets: Sets {
-            certificates: Some(certificates.clone()),
-            own: Some(own.subscribe()),
-            bundle: Some(fallback.clone()),
-        },
-    };
-    let identity = host::look(&source).identity(id);
-    let (welcomed, welcomed_receiver) = watch::channel(false);
-    let reports = report::run(outbox.clone(), source, welcomed_receiver, look_now, shutdown.clone());
-    tasks.spawn_critical("reports", shutdown.clone(), reports);
-
-    let link = Link {
-        target: config.target(),
-        certificates,
-        own: Some(own),
-        bundle: Some(fallback),
-        identity,
-        commands,
-        outbox,
-        board,
-        welcomed,
-        tasks: tasks.clone(),
-        share: random::share,
-    };
-    tasks.spawn_critical("link", shutdown.clone(), link.run(shutdown.clone()));
-    Ok(())
+/// Why it serves no more.
+enum End {
+    /// A task that it cannot do without has ended.
+    Lost,
+    /// It was told to stop, or to start afresh.
+    Told,
 }
 
-/// Starts to follow the custom directory and, unless the bundle is a string, the bundle directory.
-fn rotate(
-    config: &Config,
-    custom: &CustomDir,
-    foundation: Foundation,
-    bundle: (watch::Sender<Arc<Material>>, watch::Receiver<Arc<Material>>),
-    outcomes: mpsc::Sender<Outcome>,
-    tasks: &Tasks,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<Subscriber<ClientConfig>> {
-    let (bundle, fallback) = bundle;
-    let (certificates, rotation) =
-        Rotation::start(Channel::Defender, custom, foundation.custom, fallback, certs::tls::defender_client)
-            .map_err(StartError::Custom)?;
-    tasks.spawn_critical("rotation", shutdown.clone(), rotation.run(outcomes, shutdown.clone()));
-    if config.install_bundle.is_none() {
-        let (dir, poll) = (config.install_bundle_dir.clone(), config.custom_certs_poll);
-        let stop = shutdown.clone();
-        tasks.spawn("bundle", start::follow_bundle(dir, poll, bundle, stop));
+/// What a link dials with, and each later value of it.
+struct Certificates {
+    live: Subscriber<ClientConfig>,
+    /// The install bundle, or what takes its place.
+    bundle: watch::Receiver<Arc<Material>>,
+}
+
+impl Defender {
+    /// Reads the data directory.
+    fn open(
+        config: Config,
+        journal: Journal,
+        tasks: Tasks,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let id = identity::open(&config.data_dir)?;
+        let address = config.console.configured();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), defender = %id, address, "Defender starts");
+        let board = Board::new(address, OffsetDateTime::now_utc());
+        let own = OwnCertificate::open(&config.data_dir, random::share, Now::read());
+        let restart = CancellationToken::new();
+        let commands = Commands::new(journal, Uuid::new_v4(), restart.clone());
+        Ok(Self { config, id, own, board, commands, tasks, shutdown, restart })
     }
-    Ok(certificates)
+
+    /// Waits for certificates, and works until it is told to stop.
+    async fn serve(&self) -> anyhow::Result<End> {
+        let keep = status::keep(self.board.clone(), self.config.data_dir.clone(), self.shutdown.clone());
+        self.tasks.spawn_critical("status", self.shutdown.clone(), keep);
+        let custom = tokio::select! {
+            custom = CustomDir::reach(&self.config.custom_certs_dir, self.config.custom_certs_poll) => custom,
+            () = self.shutdown.cancelled() => return Ok(End::Told),
+        };
+        let sources = Sources {
+            custom: custom.clone(),
+            bundle_dir: self.config.install_bundle_dir.clone(),
+            bundle: self.config.install_bundle.clone(),
+            poll: self.config.custom_certs_poll,
+            own: self.own.clone(),
+        };
+        let Some(foundation) = start::find(&sources, &self.board, &self.shutdown).await? else {
+            return Ok(End::Told);
+        };
+        self.begin(&custom, foundation)?;
+        tokio::select! {
+            () = self.shutdown.cancelled() => Ok(End::Told),
+            () = self.restart.cancelled() => Ok(End::Told),
+            () = self.tasks.lost() => Ok(End::Lost),
+        }
+    }
+
+    /// Starts the tasks.
+    fn begin(&self, custom: &CustomDir, foundation: Foundation) -> anyhow::Result<()> {
+        let (config, tasks, shutdown) = (&self.config, &self.tasks, &self.shutdown);
+        let outbox = Outbox::open(&config.data_dir.join(OUTBOX), Limits::default(), tasks, shutdown.clone())?;
+        let look_now = Arc::new(Notify::new());
+        let outcomes = pass_on(&look_now, self.board.clone(), tasks);
+        let certificates = self.rotate(custom, foundation, outcomes)?;
+
+        let source = host::Source {
+            hostname: config.hostname.clone(),
+            cluster: config.cluster.clone(),
+            custom_dir: config.custom_certs_dir.clone(),
+            custom_watched: custom.is_watched(),
+            sets: Sets {
+                certificates: Some(certificates.live.clone()),
+                own: Some(self.own.subscribe()),
+                bundle: Some(certificates.bundle.clone()),
+            },
+        };
+        let identity = host::look(&source).identity(self.id);
+        let (welcomed, welcomed_receiver) = watch::channel(false);
+        let reports = report::run(outbox.clone(), source, welcomed_receiver, look_now, shutdown.clone());
+        tasks.spawn_critical("reports", shutdown.clone(), reports);
+
+        let link = Link {
+            target: config.target(),
+            certificates: certificates.live,
+            own: Some(self.own.clone()),
+            bundle: Some(certificates.bundle),
+            identity,
+            commands: self.commands.clone(),
+            outbox,
+            board: self.board.clone(),
+            welcomed,
+            tasks: tasks.clone(),
+            share: random::share,
+        };
+        tasks.spawn_critical("link", shutdown.clone(), link.run(shutdown.clone()));
+        Ok(())
+    }
+
+    /// Starts to follow the custom directory and, unless the bundle is a string, the bundle directory.
+    fn rotate(
+        &self,
+        custom: &CustomDir,
+        foundation: Foundation,
+        outcomes: mpsc::Sender<Outcome>,
+    ) -> Result<Certificates, StartError> {
+        let (config, tasks, shutdown) = (&self.config, &self.tasks, &self.shutdown);
+        let (sender, bundle) = watch::channel(foundation.fallback);
+        let build = certs::tls::defender_client;
+        let (live, rotation) =
+            Rotation::start(Channel::Defender, custom, foundation.custom, bundle.clone(), build)
+                .map_err(StartError::Custom)?;
+        tasks.spawn_critical("rotation", shutdown.clone(), rotation.run(outcomes, shutdown.clone()));
+        if config.install_bundle.is_none() {
+            let (dir, poll) = (config.install_bundle_dir.clone(), config.custom_certs_poll);
+            tasks.spawn("bundle", start::follow_bundle(dir, poll, sender, shutdown.clone()));
+        }
+        Ok(Certificates { live, bundle })
+    }
 }
 
 /// Each change of certificates, taken or refused, is worth a look at the facts. Ends with the rotation.

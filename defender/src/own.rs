@@ -41,6 +41,23 @@ pub struct Kept {
     pub renew_at: Instant,
 }
 
+/// What time it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// By the clock on the wall, which may be wrong.
+    pub wall: OffsetDateTime,
+    /// By the one that only counts.
+    pub steady: Instant,
+}
+
+impl Now {
+    /// By the system's clocks.
+    #[must_use]
+    pub fn read() -> Self {
+        Self { wall: OffsetDateTime::now_utc(), steady: Instant::now() }
+    }
+}
+
 /// Why what the Console sent is not kept.
 #[derive(Debug, Error)]
 pub enum KeepError {
@@ -70,10 +87,9 @@ struct Written<'a> {
 }
 
 impl OwnCertificate {
-    /// Reads what is kept in the data directory; `share` spreads renewals; it is `now` by the wall clock, which may be
-    /// wrong, and by the one that only counts.
+    /// Reads what is kept in the data directory; `share` spreads renewals.
     #[must_use]
-    pub fn open(data_dir: &Path, share: fn() -> f64, now: (OffsetDateTime, Instant)) -> Self {
+    pub fn open(data_dir: &Path, share: fn() -> f64, now: Now) -> Self {
         let path = data_dir.join(FILE);
         let material = match read(&path) {
             Ok(material) => material,
@@ -86,10 +102,9 @@ impl OwnCertificate {
                 None
             }
         };
-        let (wall, now) = now;
         let kept = material.map(|material| {
-            let due = due_after(&material, Some(wall), share());
-            Kept { material: Arc::new(material), renew_at: now + due }
+            let due = due_after(&material, Some(now.wall), share());
+            Kept { material: Arc::new(material), renew_at: now.steady + due }
         });
         Self { path: path.into(), current: watch::Sender::new(kept), turn: Arc::default(), share }
     }

@@ -19,7 +19,7 @@ impl Console {
     }
 
     fn own(&self) -> OwnCertificate {
-        OwnCertificate::open(self.dir.path(), || 0.5, (OffsetDateTime::now_utc(), Instant::now()))
+        OwnCertificate::open(self.dir.path(), || 0.5, Now::read())
     }
 
     fn issue(&self, life: Duration, ago: Duration) -> (KeyRequest, String, String) {

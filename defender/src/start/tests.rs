@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use testpki::{Ca, Leaf, Pair, Writing, put, write_defender};
 
 use super::*;
+use crate::own::Now;
 
 struct Dirs {
     custom: TempDir,
@@ -49,7 +50,7 @@ impl Dirs {
         let custom = CustomDir::open(self.custom.path(), Duration::from_secs(1));
         let data = tempfile::tempdir().expect("directory");
         let sources = Sources {
-            own: OwnCertificate::open(data.path(), || 0.0, (OffsetDateTime::now_utc(), Instant::now())),
+            own: OwnCertificate::open(data.path(), || 0.0, Now::read()),
             custom,
             bundle_dir: self.bundle.path().to_owned(),
             bundle: None,

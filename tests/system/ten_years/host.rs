@@ -9,7 +9,7 @@ use certs::{Channel, CustomDir, Material, Rotation, Subscriber, tls};
 use defender::bundle;
 use defender::candidates::{Candidate, Kind, candidates, own_candidate};
 use defender::cli::BundleText;
-use defender::own::{Kept, OwnCertificate};
+use defender::own::{Kept, Now, OwnCertificate};
 use defender::schedule::{Basis, Schedule};
 use protocol::message::{Authorities, Certificate, DefenderIdentity};
 use rustls::ClientConfig;
@@ -19,13 +19,6 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::console::{Console, Line};
-
-/// What time it is: for the Console, which knows, and for what only counts.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Now {
-    pub(super) wall: OffsetDateTime,
-    pub(super) steady: Instant,
-}
 
 /// A host with a Defender.
 pub(super) struct Host {
@@ -82,7 +75,7 @@ impl Host {
             arch: word("x86_64"),
             cluster: None,
         };
-        let own = OwnCertificate::open(&dir, share, (now.wall, now.steady));
+        let own = OwnCertificate::open(&dir, share, now);
         Self {
             id,
             identity,
@@ -126,7 +119,7 @@ impl Host {
 
     /// The process starts.
     pub(super) fn start(&mut self, now: Now) {
-        self.own = OwnCertificate::open(&self.dir, self.share, (self.clock(now), now.steady));
+        self.own = OwnCertificate::open(&self.dir, self.share, Now { wall: self.clock(now), ..now });
         (self.is_up, self.tried_at) = (true, None);
     }
 

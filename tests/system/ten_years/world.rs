@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use console::authority::Step;
 use console::enroll::{BundleOrder, Lives};
+use defender::own::Now;
 use tempfile::TempDir;
 use time::macros::datetime;
 use time::{Duration as Days, OffsetDateTime};
 use tokio::time::Instant;
 
 use super::console::Console;
-use super::host::{Host, Now};
+use super::host::Host;
 
 /// Everything.
 pub(super) struct World {
