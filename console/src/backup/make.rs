@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::records::{Record, compress};
 use super::seal::{Cost, Sealer};
-use super::{About, BackupError, CERTIFICATES, Kind, Passphrase, io, sync_directory};
+use super::{About, BackupError, CERTIFICATES, Kind, Passphrase, blocking, io, sync_directory};
 use crate::config::Database;
 use crate::store::tables::Snapshot;
 use crate::store::{Store, StoreError};
@@ -80,11 +80,15 @@ async fn write(
 /// Snapshot and files of one moment: a certificate authority that is exchanged meanwhile is noticed.
 async fn consistent(store: &Store, data_dir: &Path) -> Result<(Snapshot, i64, Files), BackupError> {
     let dir = data_dir.join(CERTIFICATES);
+    let look = || {
+        let dir = dir.clone();
+        blocking(move || files(&dir))
+    };
     loop {
-        let before = files(&dir)?;
+        let before = look().await?;
         let mut snapshot = store.snapshot().await?;
         let schema = snapshot.schema().await?;
-        if before == files(&dir)? {
+        if before == look().await? {
             return Ok((snapshot, schema, before));
         }
     }

@@ -8,7 +8,7 @@
 //! switch.rs    staged -> in place, so that a crash leaves the old or the new
 //! kept.rs      the backups kept in the data directory
 //! schedule.rs  when the next one is due
-//! keeper.rs    makes them on request and on schedule
+//! keeper.rs    makes them on request, on schedule and after steps of a rotation of the CA
 //! ```
 //!
 //! Not inside: tokens and sessions (a restored Console asks everybody to sign in again), custom certificates
@@ -168,6 +168,13 @@ impl BackupError {
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BackupError {
     let path = path.to_owned();
     move |source| BackupError::Io { action, path, source }
+}
+
+/// Works on files beside the tasks: a disk may be slow.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
+) -> Result<T, BackupError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| BackupError::Stopped)?
 }
 
 /// Makes names in a directory outlast a crash.

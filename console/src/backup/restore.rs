@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::records::{Record, Records, Secret};
 use super::seal::{Opener, Sealed};
 use super::switch::{DATABASE, Stage, finish, has_content, make_folder, settle};
-use super::{About, BackupError, CERTIFICATES, Passphrase, SealError, io};
+use super::{About, BackupError, CERTIFICATES, Passphrase, SealError, blocking, io};
 use crate::config::Database;
 use crate::store::Store;
 use crate::store::audits::{Action, Actor, Deed};
@@ -249,12 +249,6 @@ fn is_ours(path: &str) -> bool {
     parts.next() == Some(Component::Normal(CERTIFICATES.as_ref()))
         && parts.clone().next().is_some()
         && parts.all(|part| matches!(part, Component::Normal(_)))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
-) -> Result<T, BackupError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| BackupError::Stopped)?
 }
 
 /// Records that are handed over together, and how many such batches wait for the database.

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::{BundleOrder, EnrolError, Enrolment};
+use crate::store::StoreError;
 use crate::store::audits::Actor;
 
 /// The three files of a bundle, by name.
@@ -37,23 +38,43 @@ pub(super) fn encode(ca: &str, issued: &ClientBundle) -> Result<Zeroizing<String
 /// # Errors
 /// [`EnrolError`]; what is there stays.
 pub async fn keep_bundle(enrolment: &Enrolment, dir: &Path) -> Result<(), EnrolError> {
+    if enrolment.check_own_authority().is_err() {
+        return Ok(());
+    }
     let ca = enrolment.inner.authority.ca_pem();
-    if enrolment.check_own_authority().is_err() || is_current(dir, &ca) {
+    let looked = blocking({
+        let (dir, ca) = (dir.to_owned(), ca.clone());
+        move || Ok(is_current(&dir, &ca))
+    });
+    if looked.await? {
         return Ok(());
     }
     let order = BundleOrder { life: KEPT_LIFE, max_uses: None };
     let now = OffsetDateTime::now_utc();
     let issued = enrolment.register(order, &Actor::console(), None, now).await?;
+    let target = dir.to_owned();
+    blocking(move || place(&target, &ca, &issued)).await?;
+    tracing::info!(path = dir.display().to_string(), "Install bundle written");
+    Ok(())
+}
+
+fn place(dir: &Path, ca: &str, issued: &ClientBundle) -> Result<(), EnrolError> {
     std::fs::create_dir_all(dir).map_err(|source| directory(dir, source))?;
     let files = Channel::Defender.files();
     // The authority goes last: a Defender that waits for a bundle takes it when all three are there.
     write(&dir.join(files.key), issued.key_pem.as_bytes())?;
     write(&dir.join(files.cert), issued.cert_pem.as_bytes())?;
-    if let Some(file) = files.ca {
-        write(&dir.join(file), ca.as_bytes())?;
+    match files.ca {
+        Some(file) => write(&dir.join(file), ca.as_bytes()),
+        None => Ok(()),
     }
-    tracing::info!(path = dir.display().to_string(), "Install bundle written");
-    Ok(())
+}
+
+/// Works on files beside the tasks: a disk may be slow.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, EnrolError> + Send + 'static,
+) -> Result<T, EnrolError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)?
 }
 
 fn is_current(dir: &Path, ca: &str) -> bool {
