@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::backup::keeper::Keeper;
 use crate::channels::Renewal;
 use crate::enroll::{Enrolled, Enrolment};
 use crate::fleet::{EventKind, Fleet};
@@ -35,6 +36,8 @@ pub struct AuthorityRotation {
     pub fleet: Fleet,
     /// Keeps who took a step.
     pub store: Store,
+    /// Makes a backup after a step: one from before it may bring back a Console that Defenders do not trust.
+    pub backups: Keeper,
 }
 
 /// A step of a rotation.
@@ -165,6 +168,7 @@ impl AuthorityRotation {
         let stage = self.stage();
         tracing::info!(stage, before, user = actor.user, "The rotation of the Console's own CA took a step");
         self.fleet.announce(now, EventKind::AuthorityRotated { stage });
+        self.backups.outdate();
         let except = match step {
             Step::Retire(except) => except,
             _ => Vec::new(),

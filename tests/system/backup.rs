@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use system_tests::place::write;
 use system_tests::program::{binary, run};
-use system_tests::{Api, TestConsole, TestDefender, Wire};
+use system_tests::{Api, SOON, TestConsole, TestDefender, Wire, eventually};
 use uuid::Uuid;
 
 use crate::stage::only_defender;
@@ -131,6 +131,54 @@ async fn backups_are_made_listed_downloaded_and_deleted_through_the_api() {
     let fresh = console.dir().join("fresh");
     let output = tool(&console, "restore", &file, &fresh, &[]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_each_step_of_a_rotation_there_is_a_backup_that_the_defenders_trust() {
+    let mut console =
+        TestConsole::setup().flag("--rotation-grace", "2s").flag("--heartbeat", "1s").start().await;
+    let defender = TestDefender::of(&console).await;
+    let api = console.api().await;
+    let settings = json!({"schedule": "monthly", "keep": 2, "passphrase": PASSPHRASE});
+    assert_eq!(api.call(Method::POST, "settings/backups", Some(settings)).await.status, 200);
+    let mut newest = String::new();
+    for (step, progress) in [("", "trust"), ("/advance", "moved"), ("/retire", "moved")] {
+        let body = (step == "/retire").then(|| json!({}));
+        let answer = api.call(Method::POST, &format!("authority/rotation{step}"), body).await;
+        assert_eq!(answer.status, 200, "{step}: {answer:?}");
+        let listed = eventually("a backup after the step", SOON, async || {
+            let listed = api.get("backups").await;
+            if listed[0]["name"].as_str().is_some_and(|name| name != newest) {
+                Ok(listed)
+            } else {
+                Err(listed)
+            }
+        })
+        .await;
+        assert_eq!(listed[0]["kind"], "scheduled");
+        newest = listed[0]["name"].as_str().expect("a name").to_owned();
+        eventually("the Defender follows the step", SOON, async || {
+            let shown = api.get("authority").await;
+            if shown[progress] == 1 { Ok(()) } else { Err(shown) }
+        })
+        .await;
+    }
+    eventually("the oldest of three is gone", SOON, async || {
+        let listed = api.get("backups").await;
+        if listed.as_array().is_some_and(|all| all.len() == 2) { Ok(()) } else { Err(listed) }
+    })
+    .await;
+    let file = console.dir().join("downloaded");
+    std::fs::write(&file, api.download(&format!("backups/{newest}")).await).expect("writable");
+
+    console.program_mut().kill();
+    let mark = defender.program().mark();
+    let fresh = console.dir().join("fresh");
+    let output = tool(&console, "restore", &file, &fresh, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    console.set_flag("--data-dir", fresh.to_str().expect("UTF-8"));
+    console.start_again().await;
+    defender.program().line_after(mark, "Connected to Console").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

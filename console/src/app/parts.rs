@@ -91,6 +91,7 @@ impl Parts {
                 enrolment: enrolment.clone(),
                 fleet: fleet.clone(),
                 store: store.clone(),
+                backups: keeper.clone(),
             },
             access,
             channels,

@@ -1,4 +1,5 @@
-//! Makes the backups that are kept in the data directory: on request and on schedule.
+//! Makes the backups that are kept in the data directory: on request, on schedule, and while there is a schedule also
+//! after each step of a rotation of the Console's own CA, because a backup from before it knows too few CAs.
 //!
 //! The schedule is a setting in the database. The passphrase is a file of mode 0600 in the data directory, beside the
 //! key of the certificate authority that the same users may read: in the database it would be in each backup and in
@@ -15,11 +16,12 @@ use lifecycle::logging::error_chain;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::kept::{Folder, Kept};
 use super::schedule::Every;
-use super::{BackupError, Kind, Passphrase, io, make, sync_directory};
+use super::{BackupError, Kind, Passphrase, blocking, io, make, sync_directory};
 use crate::config::Database;
 use crate::store::audits::{Action, Actor, Deed};
 use crate::store::{Store, StoreError};
@@ -36,6 +38,8 @@ struct Inner {
     folder: Folder,
     /// Held while one is made.
     turn: tokio::sync::Mutex<()>,
+    /// Woken when the newest backup no longer does.
+    outdated: Notify,
     last: Mutex<Last>,
 }
 
@@ -87,15 +91,41 @@ impl Keeper {
     #[must_use]
     pub fn new(store: Store, database: Database, data_dir: &Path) -> Self {
         let folder = Folder::of(data_dir);
-        let (turn, last) = (tokio::sync::Mutex::default(), Mutex::default());
+        let (turn, outdated, last) = (tokio::sync::Mutex::default(), Notify::new(), Mutex::default());
         let data_dir = data_dir.to_owned();
-        Self(Arc::new(Inner { store, database, data_dir, folder, turn, last }))
+        Self(Arc::new(Inner { store, database, data_dir, folder, turn, outdated, last }))
     }
 
-    /// The backups that are kept.
+    /// The folder of the backups that are kept.
     #[must_use]
     pub fn folder(&self) -> &Folder {
         &self.0.folder
+    }
+
+    /// The backups that are kept, newest first.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub async fn list(&self) -> Result<Vec<Kept>, BackupError> {
+        self.in_folder(Folder::list).await
+    }
+
+    /// One of them; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// When the Console stops.
+    pub async fn find(&self, name: &str) -> Result<Option<Kept>, BackupError> {
+        let name = name.to_owned();
+        self.in_folder(move |folder| Ok(folder.one(&name))).await
+    }
+
+    /// Removes one; whether it was there.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub async fn remove(&self, name: &str) -> Result<bool, BackupError> {
+        let name = name.to_owned();
+        self.in_folder(move |folder| folder.remove(&name)).await
     }
 
     /// Why the newest one failed; `None` when it did not.
@@ -120,9 +150,13 @@ impl Keeper {
     }
 
     /// Whether there is a passphrase.
-    #[must_use]
-    pub fn has_passphrase(&self) -> bool {
-        self.passphrase().is_ok()
+    pub async fn has_passphrase(&self) -> bool {
+        self.passphrase().await.is_ok()
+    }
+
+    /// Has a scheduled one made now, before it is due, because the CA has changed; none while there is no schedule.
+    pub fn outdate(&self) {
+        self.0.outdated.notify_one();
     }
 
     /// Changes schedule and, if one is given, passphrase, in the name of `actor`.
@@ -136,11 +170,16 @@ impl Keeper {
         actor: &Actor,
     ) -> Result<(), BackupError> {
         // All that is likely to fail comes before the entry, and the entry before the passphrase counts.
-        let secret = passphrase.map(|passphrase| {
-            let unfinished = self.passphrase_path().with_extension("unfinished");
-            write_secret(&unfinished, passphrase.reveal().as_bytes()).map(|()| unfinished)
-        });
-        let secret = secret.transpose()?;
+        let secret = match passphrase {
+            Some(passphrase) => {
+                let unfinished = self.passphrase_path().with_extension("unfinished");
+                let written = blocking(move || {
+                    write_secret(&unfinished, passphrase.reveal().as_bytes()).map(|()| unfinished)
+                });
+                Some(written.await?)
+            }
+            None => None,
+        };
         let deed = secret.is_some().then(|| Deed {
             actor: actor.clone(),
             action: Action::SettingChanged,
@@ -156,7 +195,13 @@ impl Keeper {
         } else if let Some(deed) = &deed {
             store.record(deed, now).await?;
         }
-        secret.map_or(Ok(()), |unfinished| put_in_place(&unfinished, &self.passphrase_path()))
+        match secret {
+            Some(unfinished) => {
+                let path = self.passphrase_path();
+                blocking(move || put_in_place(&unfinished, &path)).await
+            }
+            None => Ok(()),
+        }
     }
 
     /// Makes one now.
@@ -183,13 +228,13 @@ impl Keeper {
     }
 
     async fn make_in_turn(&self, kind: Kind, actor: &Actor) -> Result<Kept, BackupError> {
-        let passphrase = self.passphrase()?;
-        let Inner { store, database, data_dir, folder, .. } = &*self.0;
-        let path = folder.place(OffsetDateTime::now_utc())?;
+        let passphrase = self.passphrase().await?;
+        let Inner { store, database, data_dir, .. } = &*self.0;
+        let path = self.in_folder(|folder| folder.place(OffsetDateTime::now_utc())).await?;
         let made = make(database, data_dir, &path, kind, passphrase).await?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         tracing::info!(name, bytes = made.bytes, rows = made.rows, "Backup made");
-        let kept = folder.one(&name).ok_or(BackupError::Stopped)?;
+        let kept = self.find(&name).await?.ok_or(BackupError::Stopped)?;
         let (action, new) = (Action::BackupMade, json!({ "kind": kind, "size": made.bytes }));
         let deed = Deed { actor: actor.clone(), action, object: name, old: Value::Null, new };
         store.record(&deed, OffsetDateTime::now_utc()).await?;
@@ -198,51 +243,76 @@ impl Keeper {
 
     /// Makes backups when they are due, also those that were missed while the Console did not run.
     pub async fn run(self, shutdown: CancellationToken) {
-        self.0.folder.tidy();
-        let mut pause = Duration::ZERO;
+        let tidied = self.in_folder(|folder| {
+            folder.tidy();
+            Ok(())
+        });
+        // Best effort.
+        let _ = tidied.await;
+        let (mut pause, mut outdated) = (Duration::ZERO, false);
         loop {
             tokio::select! {
                 // Short, and compared with the clock anew each time: the clock may be set, the host may sleep.
                 () = tokio::time::sleep(pause) => {}
+                () = self.0.outdated.notified() => outdated = true,
                 () = shutdown.cancelled() => return,
             }
             pause = tokio::select! {
-                looked = self.look() => if looked { LOOK_EVERY } else { RETRY_AFTER },
+                pause = self.look(&mut outdated) => pause,
                 () = shutdown.cancelled() => return,
             };
         }
     }
 
-    /// Makes one if it is due. `false`: one is due and was not made.
-    async fn look(&self) -> bool {
-        let Ok(schedule) = self.schedule().await else { return true };
-        let since = crate::store::from_milliseconds(schedule.since);
-        let kept = self.0.folder.list().unwrap_or_default();
-        let made = kept.iter().filter(|kept| kept.kind == Kind::Scheduled).map(|kept| kept.time);
-        if !schedule.every.is_due(schedule.hour, OffsetDateTime::now_utc(), since, made) {
-            return true;
+    /// Makes one if it is due, or the newest is `outdated`. When to look again.
+    pub(super) async fn look(&self, outdated: &mut bool) -> Duration {
+        let Ok(schedule) = self.schedule().await else { return LOOK_EVERY };
+        *outdated &= schedule.every != Every::Off;
+        if !*outdated && !self.is_due(schedule).await {
+            return LOOK_EVERY;
         }
         match self.make(Kind::Scheduled, &Actor::console()).await {
             Ok(_) => {
-                self.prune(schedule.keep);
-                true
+                *outdated = false;
+                self.prune(schedule.keep).await;
+                LOOK_EVERY
             }
-            Err(BackupError::Busy) => true,
-            Err(_) => false,
+            Err(BackupError::Busy) => LOOK_EVERY,
+            Err(_) => RETRY_AFTER,
         }
     }
 
-    fn prune(&self, keep: u32) {
-        match self.0.folder.prune(usize::try_from(keep).unwrap_or(usize::MAX).max(1)) {
+    async fn is_due(&self, schedule: Schedule) -> bool {
+        let since = crate::store::from_milliseconds(schedule.since);
+        let kept = self.list().await.unwrap_or_default();
+        let made = kept.iter().filter(|kept| kept.kind == Kind::Scheduled).map(|kept| kept.time);
+        schedule.every.is_due(schedule.hour, OffsetDateTime::now_utc(), since, made)
+    }
+
+    async fn prune(&self, keep: u32) {
+        let keep = usize::try_from(keep).unwrap_or(usize::MAX).max(1);
+        match self.in_folder(move |folder| folder.prune(keep)).await {
             Ok(gone) if gone.is_empty() => {}
             Ok(gone) => tracing::info!(names = gone.join(","), "Old backups removed"),
             Err(error) => tracing::warn!(error = error_chain(&error), "Cannot remove old backups"),
         }
     }
 
-    fn passphrase(&self) -> Result<Passphrase, BackupError> {
-        let text = fs::read_to_string(self.passphrase_path()).map(zeroize::Zeroizing::new);
-        text.ok().and_then(|text| Passphrase::parse(&text).ok()).ok_or(BackupError::NoPassphrase)
+    async fn in_folder<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Folder) -> Result<T, BackupError> + Send + 'static,
+    ) -> Result<T, BackupError> {
+        let folder = self.0.folder.clone();
+        blocking(move || work(&folder)).await
+    }
+
+    async fn passphrase(&self) -> Result<Passphrase, BackupError> {
+        let path = self.passphrase_path();
+        let read = blocking(move || {
+            let text = fs::read_to_string(&path).map(zeroize::Zeroizing::new);
+            text.ok().and_then(|text| Passphrase::parse(&text).ok()).ok_or(BackupError::NoPassphrase)
+        });
+        read.await
     }
 
     fn passphrase_path(&self) -> PathBuf {

@@ -1,5 +1,6 @@
 //! The backups that are kept in `<data-dir>/backups/`: their names, what they say of themselves, and how old ones go.
 
+use std::cmp::Ordering;
 use std::fs::{self, File};
 use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,15 @@ pub struct Kept {
     pub version: String,
     /// What it was made by.
     pub kind: Kind,
+}
+
+impl Kept {
+    /// Of two that were begun in one second, the newer one has the longer name, or the greater number at its end.
+    #[must_use]
+    pub fn newest_first(&self, other: &Self) -> Ordering {
+        let place = |kept: &Self| (kept.time, kept.name.len());
+        place(other).cmp(&place(self)).then_with(|| other.name.cmp(&self.name))
+    }
 }
 
 /// The folder of the kept backups.
@@ -77,7 +87,7 @@ impl Folder {
         };
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let mut all: Vec<Kept> = names.filter_map(|name| self.one(&name)).collect();
-        all.sort_by(|a, b| (b.time, &b.name).cmp(&(a.time, &a.name)));
+        all.sort_by(Kept::newest_first);
         Ok(all)
     }
 

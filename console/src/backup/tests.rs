@@ -1,15 +1,16 @@
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::keeper::{Keeper, Schedule};
-use super::schedule::Every;
 use super::*;
 use crate::config::Database;
 use crate::store::Store;
 use crate::store::audits::{Action, Actor, AuditQuery, Chain, Deed};
 use crate::store::users::{Role, User};
+
+mod keeper;
 
 /// A data directory as a Console leaves it.
 struct Place {
@@ -303,84 +304,6 @@ async fn a_backup_of_a_newer_schema_is_refused_and_of_an_older_one_brought_up_to
     let store = place.store().await;
     assert_eq!(store.setting("from").await.expect("works").as_deref(), Some("step one"));
     assert_eq!(store.verify_audits().await.expect("works"), Chain::Unbroken { entries: 1 });
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_missed_backup_is_made_at_the_start_and_only_so_many_are_kept() {
-    let place = Place::new().await;
-    let store = place.store().await;
-    let keeper = Keeper::new(store.clone(), place.database(), &place.data());
-    let schedule = Schedule { every: Every::Daily, hour: 0, keep: 2, since: 1 };
-    keeper.change(schedule, Some(passphrase()), &Actor::console()).await.expect("works");
-    let secret = std::fs::metadata(place.data().join("backup-passphrase")).expect("there");
-    assert_eq!(secret.permissions().mode() & 0o777, 0o600);
-    let unfinished = place.data().join("backups/.garrison-killed.backup.unfinished");
-    std::fs::create_dir(place.data().join("backups")).expect("writable");
-    std::fs::write(&unfinished, "half").expect("writable");
-
-    let shutdown = tokio_util::sync::CancellationToken::new();
-    let tasks = lifecycle::Tasks::new();
-    tasks.spawn("backups", keeper.clone().run(shutdown.clone()));
-    let made = async {
-        while keeper.folder().list().expect("works").is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(20), made).await.expect("a backup is made");
-    shutdown.cancel();
-    tasks.drain(std::time::Duration::from_secs(20)).await;
-    assert!(!unfinished.exists());
-
-    for _ in 0..2 {
-        keeper.make(Kind::Scheduled, &Actor::console()).await.expect("works");
-    }
-    keeper.make(Kind::Requested, &Actor::console()).await.expect("works");
-    let gone = keeper.folder().prune(2).expect("works");
-    let kinds: Vec<_> = keeper.folder().list().expect("works").iter().map(|kept| kept.kind).collect();
-    assert_eq!(
-        (gone.len(), kinds.len()),
-        (1, 3),
-        "two scheduled ones and the one that was asked for: {kinds:?}"
-    );
-
-    // A failure is there to be seen, and a success ends it.
-    std::fs::rename(place.data().join("certificates"), place.data().join("elsewhere")).expect("there");
-    keeper.make(Kind::Requested, &Actor::console()).await.expect_err("fails");
-    assert!(keeper.failure().is_some_and(|failure| failure.cause.contains("certificates")));
-    std::fs::rename(place.data().join("elsewhere"), place.data().join("certificates")).expect("there");
-    keeper.make(Kind::Requested, &Actor::console()).await.expect("works");
-    assert!(keeper.failure().is_none());
-    store.close().await;
-}
-
-#[tokio::test]
-async fn schedule_and_passphrase_change_with_their_entries_or_not_at_all() {
-    let place = Place::new().await;
-    let store = place.store().await;
-    let keeper = Keeper::new(store.clone(), place.database(), &place.data());
-    let schedule = Schedule { every: Every::Daily, hour: 3, keep: 2, since: 1 };
-    let entries = async || match store.verify_audits().await.expect("works") {
-        Chain::Unbroken { entries } => entries,
-        broken => panic!("{broken:?}"),
-    };
-    let before = entries().await;
-    // The schedule and its entry could be written; the entry of the passphrase cannot.
-    let trigger = "CREATE TRIGGER broken BEFORE INSERT ON audits WHEN NEW.object = 'backup-passphrase' \
-        BEGIN SELECT RAISE(ABORT, 'no space left'); END";
-    sqlx::query(trigger).execute(store.pool()).await.expect("works");
-    keeper.change(schedule, Some(passphrase()), &Actor::console()).await.expect_err("no entry");
-    assert_eq!(keeper.schedule().await.expect("works"), Schedule::default());
-    assert!(!keeper.has_passphrase());
-    assert_eq!(entries().await, before);
-
-    sqlx::query("DROP TRIGGER broken").execute(store.pool()).await.expect("works");
-    keeper.change(schedule, Some(passphrase()), &Actor::console()).await.expect("works");
-    assert_eq!(keeper.schedule().await.expect("works"), schedule);
-    assert!(keeper.has_passphrase());
-    assert_eq!(entries().await, before + 2);
-    keeper.change(schedule, Some(passphrase()), &Actor::console()).await.expect("works");
-    assert_eq!(entries().await, before + 3, "another passphrase, the same schedule");
-    store.close().await;
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ pub(super) async fn change_schedule(
     }
     let passphrase = body.passphrase.map(|text| Passphrase::parse(&text));
     let passphrase = passphrase.transpose().map_err(|form| ApiError::BadRequest(form.to_string()))?;
-    if body.schedule != Every::Off && passphrase.is_none() && !state.backups.has_passphrase() {
+    if body.schedule != Every::Off && passphrase.is_none() && !state.backups.has_passphrase().await {
         return Err(bad("passphrase is missing: scheduled backups need one"));
     }
     let old = state.backups.schedule().await?;
@@ -123,7 +123,7 @@ async fn shown(backups: &Keeper) -> Result<Json<BackupSettings>, ApiError> {
         cause: failure.cause,
         remedy: failure.remedy,
     });
-    let passphrase_set = backups.has_passphrase();
+    let passphrase_set = backups.has_passphrase().await;
     Ok(Json(BackupSettings { schedule: every, hour, keep, passphrase_set, last_failure }))
 }
 
@@ -138,12 +138,9 @@ pub(super) async fn list(
 ) -> Result<Listed<Kept>, ApiError> {
     let page = Page::parse(search.offset, search.limit)?;
     let text = search.search.unwrap_or_default().to_lowercase();
-    let folder = state.backups.folder().clone();
-    let listed = tokio::task::spawn_blocking(move || folder.list()).await;
-    let mut all = listed.map_err(|error| ApiError::Internal(error.to_string()))??;
+    let mut all = state.backups.list().await?;
     all.retain(|kept| kept.name.to_lowercase().contains(&text));
-    let order = |a: &Kept, b: &Kept| (b.time, &b.name).cmp(&(a.time, &a.name));
-    Ok(page.of(all, order))
+    Ok(page.of(all, Kept::newest_first))
 }
 
 /// Makes a backup now, for administrators. It is kept until it is deleted.
@@ -168,7 +165,7 @@ pub(super) async fn download(
     State(state): State<AppState>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
 ) -> Result<Response, ApiError> {
-    let kept = find(&state.backups, path)?;
+    let kept = find(&state.backups, path).await?;
     let path = state.backups.folder().path(&kept.name).ok_or(UNKNOWN)?;
     let file = File::open(path).await.map_err(|_| UNKNOWN)?;
     enter(&state, &actor, Action::BackupDownloaded, &kept.name, Value::Null).await?;
@@ -196,8 +193,8 @@ pub(super) async fn remove(
     State(state): State<AppState>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
 ) -> Result<StatusCode, ApiError> {
-    let kept = find(&state.backups, path)?;
-    if !state.backups.folder().remove(&kept.name)? {
+    let kept = find(&state.backups, path).await?;
+    if !state.backups.remove(&kept.name).await? {
         return Err(UNKNOWN);
     }
     let old = json!({ "kind": kept.kind, "size": kept.size });
@@ -205,13 +202,13 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn find(
+async fn find(
     backups: &Keeper,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
 ) -> Result<Kept, ApiError> {
     let Path(name) =
         path.map_err(|_| ApiError::BadRequest("the name in the path is not UTF-8".to_owned()))?;
-    backups.folder().one(&name).ok_or(UNKNOWN)
+    backups.find(&name).await?.ok_or(UNKNOWN)
 }
 
 async fn enter(

@@ -96,6 +96,7 @@ impl Api {
             enrolment: enrolment.clone(),
             fleet: fleet.clone(),
             store: store.clone(),
+            backups: backups.clone(),
         };
         let metrics = Metrics::new(now());
         let state = AppState {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use certs::{Authority, Channel, CustomDir, Guard, Source, tls};
 use console::authority::{AuthorityRotation, RotationError, Step};
+use console::backup::keeper::Keeper;
 use console::channels::Channels;
 use console::config::Database;
 use console::enroll::{BundleOrder, Enrolment, Lives};
@@ -55,7 +56,8 @@ pub(super) struct Line {
 impl Console {
     /// Starts it on what `dir` holds.
     pub(super) async fn open(dir: &Path, lives: Lives, now: OffsetDateTime) -> Self {
-        let store = Store::open(&Database::Embedded(dir.join("console.db"))).await.expect("opens");
+        let database = Database::Embedded(dir.join("console.db"));
+        let store = Store::open(&database).await.expect("opens");
         let nowhere = CustomDir::open(Path::new("/nowhere"), Duration::from_secs(10));
         let names = vec!["console.test".to_owned()];
         let guard = Guard::default();
@@ -81,6 +83,7 @@ impl Console {
             enrolment: enrolment.clone(),
             fleet: fleet.clone(),
             store: store.clone(),
+            backups: Keeper::new(store.clone(), database, dir),
         };
         let (server, fingerprint) = configuration(&channels.authority, &guard, now);
         Self {

@@ -9,10 +9,10 @@ use super::alerts::AlertForm;
 use super::words::{self, Moment};
 use super::{Entry, Frame, PageError, Visitor, render};
 use crate::access::SessionLimits;
+use crate::backup::Kind;
 use crate::backup::keeper::{Failure, Schedule};
 use crate::backup::kept::Kept;
 use crate::backup::schedule::Every;
-use crate::backup::{BackupError, Kind};
 use crate::web::AppState;
 use crate::web::error::ApiError;
 
@@ -85,12 +85,10 @@ pub(super) async fn page(visitor: Visitor, State(state): State<AppState>) -> Res
 }
 
 async fn backups(state: &AppState) -> Result<Backups, ApiError> {
-    let folder = state.backups.folder().clone();
-    let kept = tokio::task::spawn_blocking(move || folder.list()).await;
-    let kept = kept.map_err(|_| ApiError::from(BackupError::Stopped))??;
+    let kept = state.backups.list().await?;
     Ok(Backups {
         schedule: state.backups.schedule().await?,
-        has_passphrase: state.backups.has_passphrase(),
+        has_passphrase: state.backups.has_passphrase().await,
         failure: state.backups.failure().map(FailureView::from),
         kept: kept.into_iter().map(KeptView::from).collect(),
     })
