@@ -11,6 +11,8 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 use uuid::Uuid;
 
@@ -197,10 +199,17 @@ impl Wire {
         timeout(deadline, read).await.unwrap_or_else(|_| End::Cut(format!("still open after {deadline:?}")))
     }
 
-    /// Closes in good order.
-    pub async fn close(mut self) {
-        let _ = timeout(SOON, self.socket.close(None)).await;
-        while let Ok(Some(Ok(_))) = timeout(SOON, self.socket.next()).await {}
+    /// Closes in good order; the code of the answer, if there is one.
+    pub async fn close(mut self) -> Option<u16> {
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        let _ = timeout(SOON, self.socket.close(Some(frame))).await;
+        let mut answer = None;
+        while let Ok(Some(Ok(message))) = timeout(SOON, self.socket.next()).await {
+            if let Message::Close(Some(frame)) = message {
+                answer = Some(frame.code.into());
+            }
+        }
+        answer
     }
 
     /// What the handshake showed.

@@ -31,6 +31,32 @@ async fn every_change_of_the_fleet_and_of_certificates_is_an_event_with_time_and
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_reads_over_https_hears_of_all_channels_that_move_together() {
+    let console = TestConsole::start().await;
+    let api = console.api().await;
+    let events = api.events().await;
+    let body = serde_json::json!({"consoleSAN": ["one.example"]});
+    let answer = api.call(reqwest::Method::POST, "settings/certs", Some(body)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    for channel in ["console-https", "console-defender"] {
+        events.expect("certificates.rotated", |data| data["channel"] == channel).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_change_of_one_user_does_not_end_the_streams_of_others() {
+    let console = TestConsole::start().await;
+    let api = console.api().await;
+    let user = serde_json::json!({"username": "other", "password": "12345678", "role": "viewer"});
+    assert_eq!(api.call(reqwest::Method::POST, "users", Some(user)).await.status, 201);
+    let events = api.events().await;
+    assert_eq!(api.call(reqwest::Method::DELETE, "users/other", None).await.status, 204);
+    Manner::Renamed.place(&console.custom_dir(), &Channel::WebSocket.files(&OpensslPki::new().server()));
+    events.expect("certificates.rotated", |_| true).await;
+    assert_eq!(events.count("stream.ended"), 0, "{:?}", events.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_does_not_hold_up_a_stop() {
     let mut console = TestConsole::start().await;
     let api = console.api().await;

@@ -201,7 +201,7 @@ async fn a_defender_installed_on_the_first_day_lives_through_everything_and_ever
     life.reports().await;
     life.renews().await;
 
-    // What is reported after the backup is lost with the Console's disk, and nothing else.
+    // What is acknowledged after the backup is lost with the Console's disk, and nothing else.
     let (file, fresh) = (life.console.dir().join("console.backup"), life.console.dir().join("fresh"));
     life.tool("backup", &file, &life.data());
     life.reports().await;
@@ -219,7 +219,7 @@ async fn a_defender_installed_on_the_first_day_lives_through_everything_and_ever
     let kept = life.stored().await;
     let (first, last): (Vec<i64>, Vec<i64>) = kept.keys().partition(|seq| lost.contains_key(seq));
     let all: Vec<i64> = lost.keys().chain(&last).copied().collect();
-    assert!(first.len() >= 6 && first.len() < lost.len() && !last.is_empty(), "{first:?} {last:?}");
+    assert!(first.len() >= 6 && !last.is_empty(), "{first:?} {last:?}");
     assert!(have_no_gap(&first) && first[0] == 1, "{first:?}");
     assert!(have_no_gap(&all), "nothing is missing and no number is used again: {all:?}");
     assert!(first.iter().all(|seq| kept[seq] == lost[seq]), "what was in the backup is as it was");

@@ -159,6 +159,14 @@ async fn malformed_or_out_of_turn_messages_are_closed_with_4000() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_close_is_answered_before_hello_and_after_welcome() {
+    let hub = Hub::start().await;
+    assert_eq!(hub.connect().await.close().await, Some(1000));
+    let (wire, _) = hub.join(Uuid::new_v4()).await;
+    assert_eq!(wire.close().await, Some(1000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_over_the_limits_are_closed_with_1009() {
     let hub = Hub::start().await;
     let mut big_hello = hello(Uuid::new_v4());

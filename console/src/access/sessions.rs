@@ -242,8 +242,8 @@ impl Access {
         Ok(())
     }
 
-    /// Returns once the caller has to prove who it is again: users were changed after this call, or what it called with
-    /// has ended or stands for another role; within a minute if that came with time or at another Console.
+    /// Returns once the caller has to prove who it is again, because what it called with has ended or stands for another
+    /// role; within a minute if that came with time or at another Console.
     pub fn until_ended(&self, caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
         let mut users = self.0.users_changed.subscribe();
         let mut endings = self.0.endings.subscribe();
@@ -251,7 +251,7 @@ impl Access {
         async move {
             loop {
                 tokio::select! {
-                    _ = users.changed() => return,
+                    _ = users.changed() => {}
                     _ = endings.changed() => {}
                     () = tokio::time::sleep(LOOK_EVERY) => {}
                 }

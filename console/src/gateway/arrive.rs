@@ -328,7 +328,10 @@ async fn read_hello(socket: &mut Socket) -> Result<Hello, Refusal> {
         let decoded = match &message {
             Message::Text(text) => protocol::codec::decode_text(text, MAX_HELLO_BYTES)?,
             Message::Binary(data) => protocol::codec::decode_binary(data, MAX_HELLO_BYTES)?,
-            Message::Close(_) => return Err(Refusal::Left),
+            Message::Close(_) => {
+                session::answer_close(socket).await;
+                return Err(Refusal::Left);
+            }
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
         };
         return match decoded {

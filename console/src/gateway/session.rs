@@ -320,7 +320,7 @@ pub(super) fn close_for(error: &WsError) -> Option<Close> {
 }
 
 /// Lets the answer to the peer's close frame go out (RFC 6455 section 5.5.1), then closes.
-async fn answer_close(socket: &mut Socket) {
+pub(super) async fn answer_close(socket: &mut Socket) {
     let farewell = async {
         while let Some(Ok(_)) = next(socket).await {}
         socket.get_mut().shutdown().await

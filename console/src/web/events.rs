@@ -11,20 +11,17 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use certs::{Channel, Subscriber};
 use futures_util::stream;
-use rustls::ServerConfig;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::broadcast::error::RecvError;
-use tokio_util::sync::CancellationToken;
 
 use super::AppState;
 use super::auth::AnyUser;
 use super::error::ApiError;
 use super::listener::Peer;
-use crate::fleet::{EventKind, EventStream, Fleet, FleetEvent};
+use crate::fleet::{EventStream, Fleet, FleetEvent};
 
 /// One reader.
 struct Reader {
@@ -38,15 +35,10 @@ struct Reader {
 /// What ends a stream. The reader comes back: after a rotation on a connection with the new certificate, after a
 /// change of users if it still may.
 struct Until {
-    /// Users were changed, or what the reader called with has ended.
+    /// What the reader called with has ended.
     ended: Wait,
-    /// Cancelled by a rotation of HTTPS, or the Console stops.
-    ending: CancellationToken,
-    /// The reader waits no longer for the event of the rotation.
-    late: Wait,
-    https: Subscriber<ServerConfig>,
-    /// The certificate of HTTPS that the reader was told of last.
-    told: Option<String>,
+    /// A rotation of HTTPS was a moment ago, or the Console stops.
+    over: Wait,
 }
 
 type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -66,7 +58,7 @@ pub(super) async fn stream(
 ) -> Result<impl IntoResponse, ApiError> {
     let last = last_event_id(&headers)?;
     let ended = state.access.until_ended(&caller);
-    let reader = Reader::new(state.fleet, last, Until::new(ended, peer, state.https));
+    let reader = Reader::new(state.fleet, last, Until::new(ended, peer));
     let events = stream::unfold(reader, Reader::next);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive")))
 }
@@ -92,24 +84,14 @@ impl Reader {
             return Some((Ok(event), self));
         }
         loop {
-            let is_told = self.until.is_told();
             let next = tokio::select! {
                 biased;
                 () = &mut self.until.ended => return None,
                 next = self.stream.live.recv() => next,
-                () = self.until.ending.cancelled(), if is_told => {
-                    if self.until.is_told() {
-                        return None;
-                    }
-                    continue;
-                }
-                () = &mut self.until.late => return None,
+                () = &mut self.until.over => return None,
             };
             let event = match next {
-                Ok(next) => {
-                    self.until.note(&next);
-                    event(&next)
-                }
+                Ok(next) => event(&next),
                 Err(RecvError::Lagged(_)) => {
                     self.stream = self.fleet.events_since(None);
                     resync(self.stream.revision)
@@ -122,33 +104,15 @@ impl Reader {
 }
 
 impl Until {
-    fn new(
-        ended: impl Future<Output = ()> + Send + 'static,
-        peer: Peer,
-        https: Subscriber<ServerConfig>,
-    ) -> Self {
-        let ending = peer.ending.clone();
-        let late = async move {
+    fn new(ended: impl Future<Output = ()> + Send + 'static, peer: Peer) -> Self {
+        let over = async move {
             peer.ending.cancelled().await;
             tokio::select! {
-                () = tokio::time::sleep(ROTATION_EVENT) => {}
+                () = tokio::time::sleep(ROTATION_EVENTS) => {}
                 () = peer.stopping.cancelled() => {}
             }
         };
-        Self { ended: Box::pin(ended), ending, late: Box::pin(late), https, told: None }
-    }
-
-    fn note(&mut self, event: &FleetEvent) {
-        if let EventKind::CertificatesRotated { channel, sha256, .. } = &event.kind
-            && *channel == Channel::ConsoleHttps.id()
-        {
-            self.told = Some(sha256.clone());
-        }
-    }
-
-    /// Whether the reader has heard of the rotation that ends its connection. The event may come before or after it.
-    fn is_told(&self) -> bool {
-        self.told.as_deref() == Some(self.https.current().material.leaf().sha256.as_str())
+        Self { ended: Box::pin(ended), over: Box::pin(over) }
     }
 }
 
@@ -180,5 +144,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a reader waits before it comes back.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How long after a rotation its event may take to come.
-const ROTATION_EVENT: Duration = Duration::from_secs(1);
+/// How long after a rotation a stream goes on: its event, and those of the other channels whose files came with it, are
+/// still on their way.
+const ROTATION_EVENTS: Duration = Duration::from_secs(1);
