@@ -181,7 +181,7 @@ pub fn leaf_sha256(pem: &str) -> String {
 /// SHA-256 of anything, lower-case hexadecimal.
 pub fn sha256(data: &[u8]) -> String {
     let digest = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, data);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    certs::hex::encode(digest)
 }
 
 /// Makes aws-lc-rs the provider for libraries that ask for a default (reqwest).

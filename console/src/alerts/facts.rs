@@ -141,7 +141,7 @@ fn refusal(channel: Channel, tls: &Subscriber<ServerConfig>) -> Option<Refusal> 
     // A set that waits is one matter, whoever it waits for.
     let matter = set.as_ref().unwrap_or(&cause);
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, matter.as_bytes());
-    let cause_id = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let cause_id = certs::hex::encode(digest.as_ref().first_chunk::<8>().expect("SHA-256 has 32 bytes"));
     Some(Refusal { channel: channel.id(), cause_id, cause })
 }
 

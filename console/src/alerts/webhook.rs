@@ -56,8 +56,7 @@ fn signature(secret: &Secret, now: OffsetDateTime, body: &str) -> String {
     let seconds = now.unix_timestamp();
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes());
     let tag = hmac::sign(&key, format!("{seconds}.{body}").as_bytes());
-    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("t={seconds},v1={hex}")
+    format!("t={seconds},v1={}", certs::hex::encode(tag))
 }
 
 /// The URL may hold a token: it is not repeated, its host is.

@@ -110,7 +110,7 @@ async fn stage(
     aside: Option<&str>,
 ) -> Result<(), BackupError> {
     let mut stage = Stage::begin(&plan.data_dir)?;
-    let id: String = lifecycle::random::bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = certs::hex::encode(lifecycle::random::bytes::<16>());
     let folder = aside.unwrap_or("replaced").to_owned();
     let staged = async {
         let Some((store, place, is_empty)) = postgres else {

@@ -18,6 +18,7 @@ use std::io::{self, Read, Write};
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{digest, hkdf};
+use certs::hex;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -149,8 +150,8 @@ impl<W: Write> Sealer<W> {
             format: FORMAT,
             about,
             argon2id: cost,
-            salt: hex(&salt),
-            check: hex(secrets.get(CHECK).unwrap_or_default()),
+            salt: hex::encode(salt),
+            check: hex::encode(secrets.get(CHECK).unwrap_or_default()),
         };
         let json = serde_json::to_vec(&header)?;
         let length = u32::try_from(json.len()).map_err(io::Error::other)?;
@@ -233,12 +234,12 @@ impl<R: Read> Sealed<R> {
     /// Takes as long as its cost says.
     pub(super) fn open(self, passphrase: &Passphrase) -> Result<Opener<R>, SealError> {
         let Self { inner, header, digest } = self;
-        let salt = unhex(&header.salt).ok_or(SealError::Damaged)?;
+        let salt = hex::decode(&header.salt).ok_or(SealError::Damaged)?;
         if !header.argon2id.is_bearable() {
             return Err(SealError::Damaged);
         }
         let secrets = derive(passphrase, &salt, header.argon2id).map_err(|_| SealError::Damaged)?;
-        let check = unhex(&header.check).unwrap_or_default();
+        let check = hex::decode(&header.check).unwrap_or_default();
         if !bool::from(subtle::ConstantTimeEq::ct_eq(
             secrets.get(CHECK).unwrap_or_default(),
             check.as_slice(),
@@ -363,15 +364,6 @@ impl hkdf::KeyType for Length {
 fn take(inner: &mut impl Read, length: usize, into: &mut Vec<u8>) -> Result<(), SealError> {
     let length = u64::try_from(length).unwrap_or(u64::MAX);
     inner.take(length).read_to_end(into).map(|_| ()).map_err(SealError::Io)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes().chunks(2);
-    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 const MAGIC: &[u8] = b"GARRISON BACKUP\n";

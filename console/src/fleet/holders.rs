@@ -46,19 +46,7 @@ impl Holders {
 
 /// As the database and people write it.
 pub(super) fn digest(sha256: &str) -> Option<Digest> {
-    let mut digest = Digest::default();
-    if sha256.len() != 2 * digest.len() {
-        return None;
-    }
-    for (at, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(sha256.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(digest)
-}
-
-/// The other way.
-pub(super) fn hex(digest: &Digest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    certs::hex::decode(sha256)?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -82,7 +70,7 @@ mod tests {
     #[test]
     fn a_digest_is_written_and_read() {
         let text = "0a".repeat(32);
-        assert_eq!(hex(&digest(&text).expect("read")), text);
+        assert_eq!(certs::hex::encode(digest(&text).expect("read")), text);
         for wrong in ["", "0a", &"zz".repeat(32), &"é".repeat(32)] {
             assert_eq!(digest(wrong), None, "{wrong}");
         }

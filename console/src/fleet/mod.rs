@@ -42,7 +42,7 @@ pub use view::DefenderView;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use certs::Guard;
+use certs::{Guard, hex};
 use protocol::Close;
 use protocol::message::{Hello, Report};
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ use crate::store::history::{Connection, Sample};
 use crate::store::hosts::HostReports;
 use crate::store::writer::{Writer, WriterGone};
 use event::Events;
-use holders::{Holders, digest, hex};
+use holders::{Holders, digest};
 use index::Index;
 use registry::{Cut, Line, Registry};
 
@@ -113,7 +113,7 @@ impl Fleet {
         }
         for id in gone {
             guard.refuse_holder(&id.to_string());
-            holders.decommission(id).iter().for_each(|orphan| guard.refuse_certificate(&hex(orphan)));
+            holders.decommission(id).iter().for_each(|orphan| guard.refuse_certificate(&hex::encode(orphan)));
         }
         let registry = Registry::new(records);
         let index = Mutex::new(Index::new(&registry));
@@ -244,7 +244,7 @@ impl Fleet {
         let orphans = state.holders.decommission(id);
         drop(state);
         self.inner.guard.refuse_holder(&id.to_string());
-        orphans.iter().for_each(|orphan| self.inner.guard.refuse_certificate(&hex(orphan)));
+        orphans.iter().for_each(|orphan| self.inner.guard.refuse_certificate(&hex::encode(orphan)));
         self.inner.moved.notify_one();
         if let Some((session, line)) = session {
             session.order(Order::Close(Close::Decommissioned));

@@ -4,7 +4,7 @@
 //! registration as `urn:garrison:registration:…`. A custom certificate may be shared by many Defenders and carry none.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use certs::{CertificateFacts, IDENTITY_URN, REGISTRATION_URN};
+use certs::{CertificateFacts, IDENTITY_URN, REGISTRATION_URN, hex};
 use rustls_pki_types::CertificateDer;
 use uuid::Uuid;
 use x509_parser::certificate::X509Certificate;
@@ -23,7 +23,7 @@ pub fn credential(chain: &[CertificateDer<'_>]) -> Option<Credential> {
         not_before: validity.not_before.to_datetime(),
         not_after: validity.not_after.to_datetime(),
         issuer: leaf.issuer().to_string(),
-        sha256: digest(&SHA256, chain.first()?).as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: hex::encode(digest(&SHA256, chain.first()?)),
     })
 }
 

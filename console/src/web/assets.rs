@@ -34,7 +34,7 @@ pub(super) async fn serve(Path(file): Path<String>) -> Response {
 
 fn asset(name: &'static str, content_type: &'static str, content: &'static [u8]) -> Asset {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, content);
-    let digest: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = certs::hex::encode(digest.as_ref().first_chunk::<8>().expect("SHA-256 has 32 bytes"));
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
     Asset { name, content_type, content, url: format!("/assets/{stem}-{digest}.{extension}") }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use certs::{CertificateFacts, Channel, Subscriber};
+use certs::{CertificateFacts, Channel, Subscriber, hex};
 use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -211,7 +211,7 @@ pub(super) fn authority(state: &AppState, now: OffsetDateTime) -> Option<Expiry>
         source: "self-signed".to_owned(),
         not_after,
         days_left: days_left(not_after, now),
-        sha256: digest(&SHA256, &der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: hex::encode(digest(&SHA256, &der)),
     })
 }
 

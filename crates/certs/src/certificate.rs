@@ -8,7 +8,8 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::channel::Channel;
-use crate::fingerprint::{hex, sha256_hex};
+use crate::fingerprint::sha256_hex;
+use crate::hex;
 
 /// What people are told about a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,7 +197,7 @@ fn facts(x509: &X509Certificate<'_>, der: &[u8]) -> Option<CertificateFacts> {
         not_before: x509.validity().not_before.to_datetime(),
         not_after: x509.validity().not_after.to_datetime(),
         sha256: sha256_hex(der),
-        serial: hex(x509.raw_serial()),
+        serial: hex::encode(x509.raw_serial()),
     })
 }
 

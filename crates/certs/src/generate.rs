@@ -12,7 +12,8 @@ use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
-use crate::fingerprint::{hex, sha256_hex};
+use crate::fingerprint::sha256_hex;
+use crate::hex;
 
 /// A client certificate with its key, for an install bundle.
 pub struct ClientBundle {
@@ -117,7 +118,7 @@ impl Dates {
 
 /// A CA with a subject that no other has.
 pub(crate) fn authority(dates: Dates) -> Result<Generated, IssueError> {
-    let mark = hex(&random::<8>()?).to_uppercase();
+    let mark = hex::encode(random::<8>()?).to_uppercase();
     let mut params = params(&format!("Garrison CA {mark}"), dates)?;
     make_ca(&mut params);
     let key = KeyPair::generate().map_err(IssueError::Generate)?;
@@ -133,7 +134,7 @@ pub(crate) fn next_authority(
     dates: Dates,
     cross_dates: Dates,
 ) -> Result<(Generated, String), IssueError> {
-    let mark = hex(&random::<8>()?).to_uppercase();
+    let mark = hex::encode(random::<8>()?).to_uppercase();
     let name = format!("Garrison CA {mark}");
     let mut own = params(&name, dates)?;
     make_ca(&mut own);

@@ -27,6 +27,7 @@ mod folders;
 mod gate;
 mod generate;
 mod guard;
+pub mod hex;
 mod judge;
 mod key;
 mod material;

@@ -163,15 +163,7 @@ fn address(text: &str) -> Result<HostPort, String> {
 fn fingerprint(text: &str) -> Option<[u8; 32]> {
     let text = text.trim();
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
-    if digits.len() != 64 {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?;
-        *byte = u8::from_str_radix(pair, 16).ok()?;
-    }
-    Some(hash)
+    certs::hex::decode(digits)?.try_into().ok()
 }
 
 const ADDRESS_FORM: &str = "write https://HOST[:PORT], for example https://console.example.com:8083";

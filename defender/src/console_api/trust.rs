@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_lc_rs::digest;
+use certs::hex;
 use certs::tls::{Anybody, provider};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
@@ -81,14 +82,10 @@ fn is_approved(asked: &Asked, ca: &CertificateDer<'_>) -> bool {
          Compare it with the CA certificate on the Console's host (openssl x509 -noout -fingerprint -sha256 -in FILE).\n\
          Is it the same? Type yes to go on: ",
         asked.address,
-        hexadecimal(ca)
+        hex::encode(sha256(ca))
     );
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
-}
-
-fn hexadecimal(ca: &CertificateDer<'_>) -> String {
-    sha256(ca).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The CA certificates that a Console shows to anybody: those it sends, and its own. Nothing is sent that is secret,
@@ -140,7 +137,7 @@ fn untrusted(asked: &Asked, seen: &[CertificateDer<'static>]) -> anyhow::Error {
              certificate with --ca FILE"
         );
     };
-    let seen = hexadecimal(ca);
+    let seen = hex::encode(sha256(ca));
     let asked_for = match asked.trust {
         Trust::Fingerprint(_) => "a CA with another fingerprint than the one given",
         Trust::File(_) => "a CA that is not in the file given",

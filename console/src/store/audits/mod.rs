@@ -189,7 +189,7 @@ impl Audit {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(previous.as_bytes());
         context.update(content.unwrap_or_default().as_bytes());
-        context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        certs::hex::encode(context.finish())
     }
 }
 

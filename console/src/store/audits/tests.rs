@@ -84,7 +84,7 @@ async fn the_chain_follows_from_what_the_api_shows() {
         let keys = ["time", "user", "address", "action", "object", "old", "new"];
         let content = Value::Array(keys.iter().map(|key| entry[key].clone()).collect()).to_string();
         let digest = digest::digest(&digest::SHA256, format!("{hash}{content}").as_bytes());
-        hash = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        hash = certs::hex::encode(digest);
         assert_eq!(entry["hash"], hash);
     }
     assert_eq!(store.verify_audits().await.expect("works"), Chain::Unbroken { entries: 4 });
