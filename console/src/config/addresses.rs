@@ -38,7 +38,7 @@ impl fmt::Display for San {
     }
 }
 
-/// The URL that users reach the Console by, without a slash at its end.
+/// The URL that users reach the Console by, `https://HOST[:PORT]` without a slash at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl(String);
 
@@ -54,14 +54,15 @@ impl FromStr for PublicUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let form = "write http(s)://HOST[:PORT][/PATH]";
+        let form = "write https://HOST[:PORT]";
         let fault = || match text.contains('@') {
             // It may hold a password.
             true => format!("it names a user or holds an @; {form}"),
             false => format!("{text:?} is no URL of a Console; {form}"),
         };
         let url: Uri = text.parse().map_err(|_| fault())?;
-        let is_web = matches!(url.scheme_str(), Some("http" | "https"));
+        // Browsers send the session cookie over HTTPS only, and every page and call is below the root.
+        let is_ours = url.scheme_str() == Some("https") && url.path() == "/";
         let authority = url.authority().ok_or_else(fault)?;
         let port_fits = match authority.as_str().strip_prefix(authority.host()) {
             Some("") => true,
@@ -69,7 +70,7 @@ impl FromStr for PublicUrl {
             None => false,
         };
         let is_host = !authority.host().is_empty() && host(authority.host()).is_some();
-        if is_web && is_host && port_fits && url.query().is_none() && !text.contains(['#', '@']) {
+        if is_ours && is_host && port_fits && url.query().is_none() && !text.contains(['#', '@']) {
             Ok(Self(text.trim_end_matches('/').to_owned()))
         } else {
             Err(fault())

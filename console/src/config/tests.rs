@@ -67,7 +67,7 @@ fn every_fault_is_reported_at_once_with_its_setting_and_the_accepted_form() {
         ("--https-listen", "IP:PORT"),
         ("--defender-listen", "IP:PORT"),
         ("--http-listen", "IP:PORT"),
-        ("--public-url", "http(s)://HOST[:PORT]"),
+        ("--public-url", "write https://HOST[:PORT]"),
         ("--custom-certs-poll", "longer than 0s"),
         ("--san", "DNS name"),
         ("--san", "\"1.2.3\""),
@@ -144,13 +144,15 @@ fn public_urls_that_are_none_are_refused() {
         "https://console:port",
         "https://console:99999",
         "https://*.example.com",
+        "http://console.example.com",
+        "https://console.example.com/garrison",
     ];
     for sample in samples {
         let faults = faults(Serve { public_url: text(sample), ..Serve::default() });
         assert_eq!(faults.len(), 1, "{sample}");
         assert!(!faults[0].contains("s3cretpw"), "{faults:?}");
     }
-    for sample in ["http://localhost", "https://[2001:db8::1]:8083", "https://192.0.2.1/garrison"] {
+    for sample in ["https://localhost", "https://[2001:db8::1]:8083", "https://192.0.2.1/"] {
         assert!(faults(Serve { public_url: text(sample), ..Serve::default() }).is_empty(), "{sample}");
     }
 }

@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn judge(uri: &str, headers: &[(&str, &str)]) -> Origin {
-        let url = "https://garrison.example.com/console".parse().expect("a URL");
+        let url = "https://garrison.example.com".parse().expect("a URL");
         of(&parts(listener::Scheme::Https, uri, headers), Some(&url))
     }
 

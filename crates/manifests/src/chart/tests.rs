@@ -8,7 +8,6 @@ fn what_helm_would_take_for_its_own_stays_text() {
     let workload = WorkloadFlags { namespace: Some("security".to_owned()), ..WorkloadFlags::default() };
     let flags = ConsoleFlags {
         workload,
-        public_url: Some("https://console.example.com/{{x}}".to_owned()),
         service_annotation: vec!["example.com/a={{ .Values.image }}".to_owned()],
         ..ConsoleFlags::default()
     };

@@ -88,19 +88,15 @@ pub(crate) fn san(text: &str) -> Result<String, String> {
 
 /// The URL that users reach the Console by, and its host.
 pub(crate) fn public_url(text: &str) -> Result<(String, HostPort), String> {
-    let form = "write https://HOST[:PORT][/PATH]";
+    let form = "write https://HOST[:PORT]";
     if text.contains('@') {
         return Err(format!("it names a user or holds an @; {form}"));
     }
     let fault = || format!("{text:?} is no URL of a Console; {form}");
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or_else(fault)?;
-    let authority = rest.split('/').next().unwrap_or_default();
-    let address: HostPort = authority.parse().map_err(|_| fault())?;
-    if rest.contains(['?', '#', ',', '"', '\\']) || rest.chars().any(|c| c.is_whitespace() || c.is_control())
-    {
-        return Err(fault());
-    }
-    Ok((text.trim_end_matches('/').to_owned(), address))
+    let authority = text.strip_prefix("https://").ok_or_else(fault)?;
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    let address = authority.parse().map_err(|_| fault())?;
+    Ok((format!("https://{authority}"), address))
 }
 
 /// `SERVER:PATH` of a file server.

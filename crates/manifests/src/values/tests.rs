@@ -55,8 +55,21 @@ fn addresses() {
     all(san, &["a", "*.example.com", "::1", "192.0.2.7"], &["*", "*.com", "a*.example.com", "1.2.3", "a/b"]);
     all(
         public_url,
-        &["https://console.example.com", "https://c:8443/garrison/", "http://[::1]:8081"],
-        &["console", "ftp://a", "https://", "https://u@a", "https://a:0", "https://a?b", "https://a/b c"],
+        &["https://console.example.com", "https://c:8443/", "https://[::1]:8081"],
+        &[
+            "console",
+            "ftp://a",
+            "http://a",
+            "https://",
+            "https://u@a",
+            "https://a:0",
+            "https://a?b",
+            "https://a#b",
+            "https://a,b",
+            "https://a b",
+            "https://a/b",
+            "https://a//",
+        ],
     );
     all(nfs, &["nfs.example.com:/certs", "[2001:db8::7]:/certs"], &["nfs", "nfs:certs", ":/certs", "a b:/c"]);
 }
