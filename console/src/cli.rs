@@ -210,6 +210,7 @@ impl Cli {
     /// # Errors
     /// Wrong usage, and also `--help` and `--version`: [`clap::Error::exit`] does what each needs.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let arguments = manifests::flags::ask_export_for_help(arguments);
         let mut matches = Self::command().try_get_matches_from(arguments)?;
         let unset: Vec<String> = matches
             .ids()

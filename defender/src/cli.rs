@@ -59,11 +59,8 @@ impl Cli {
     ///
     /// # Errors
     /// What clap says of wrong usage; also for `--help` and `--version`, which are no failures.
-    pub fn read<I, T>(arguments: I) -> Result<Self, clap::Error>
-    where
-        I: IntoIterator<Item = T>,
-        T: Into<OsString> + Clone,
-    {
+    pub fn read(arguments: impl IntoIterator<Item: Into<OsString>>) -> Result<Self, clap::Error> {
+        let arguments = manifests::flags::ask_export_for_help(arguments.into_iter().map(Into::into));
         let matches = TopLevel::command().try_get_matches_from(arguments)?;
         refuse_empty_flags(&matches)?;
         let TopLevel { run: outer, command } = TopLevel::from_arg_matches(&matches)?;

@@ -77,6 +77,14 @@ fn wrong_usage_of_export_is_2_and_what_fails_is_1_and_neither_leaves_a_file() {
         ),
         ("console", vec!["export", "openshift", "--route-host", "c.example.com/x"], 2, "without scheme"),
         ("console", kubernetes(&["--public-url", "c.example.com"]), 2, "write https://"),
+        ("console", kubernetes(&["--public-url", "http://c.example.com"]), 2, "write https://"),
+        ("console", kubernetes(&["--image", ""]), 2, "--image is empty"),
+        ("console", kubernetes(&["--san", "a.example.com,"]), 2, "--san is empty"),
+        ("console", vec!["export", "istio", "--host", " "], 2, "--host is empty"),
+        ("console", vec!["export", "openshift", "--namespace="], 2, "--namespace is empty"),
+        ("console", vec!["export", "compose", "--output", ""], 2, "--output"),
+        ("console", vec!["help", "export", "mars"], 2, "mars"),
+        ("defender", kubernetes(&["--cluster-address", ""]), 2, "--cluster-address is empty"),
         ("console", kubernetes(&["--helm", "--output", "none/x.tar.gz"]), 1, "make its directory"),
         ("console", kubernetes(&["--output", "/dev/full"]), 1, "make room"),
         ("defender", kubernetes(&["--cluster", "two words"]), 2, "--cluster: "),
@@ -105,6 +113,28 @@ fn wrong_usage_of_export_is_2_and_what_fails_is_1_and_neither_leaves_a_file() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", told(&output));
         assert!(told(&output).contains(expected), "{expected} in {}", told(&output));
         assert_eq!(std::fs::read_dir(dir.path()).expect("ours").count(), 0, "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_of_export_is_told_for_each_platform_either_way() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let help = |program, arguments: &[&str]| {
+        let output = run(program, dir.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{program} {arguments:?}: {}", told(&output));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    for (program, platforms) in [
+        ("console", &["compose", "istio", "kubernetes", "openshift"][..]),
+        ("defender", &["compose", "kubernetes", "openshift"]),
+    ] {
+        let whole = help(program, &["help", "export"]);
+        for &platform in platforms {
+            assert!(whole.contains(&format!("  {platform} ")), "{platform} in {whole}");
+            let one = help(program, &["help", "export", platform]);
+            assert!(one.contains("--output <FILE>"), "{one}");
+            assert_eq!(one, help(program, &["export", platform, "--help"]));
+        }
     }
 }
 

@@ -43,7 +43,20 @@ pub fn with_variables(mut command: Command, prefix: &'static str) -> Command {
     })
 }
 
-/// Reads a command line that names a subcommand: its name and what it was given. An empty variable counts as unset.
+/// A program's arguments with `help export PLATFORM` as `export PLATFORM --help`: platforms have a command line of their
+/// own, of which the program's knows nothing.
+#[must_use]
+pub fn ask_export_for_help(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<_> = arguments.into_iter().collect();
+    if arguments.get(1..3).is_some_and(|words| *words == ["help", "export"]) {
+        arguments.remove(1);
+        arguments.push("--help".into());
+    }
+    arguments
+}
+
+/// Reads a command line that names a subcommand: its name and what it was given. An empty variable counts as unset, an
+/// empty flag as wrong usage.
 ///
 /// # Errors
 /// Wrong usage, and also `--help`.
@@ -53,6 +66,15 @@ pub fn read(command: Command, arguments: Vec<OsString>) -> Result<(String, ArgMa
     let Some((name, mut given)) = matches.remove_subcommand() else {
         return Err(command.error(ErrorKind::MissingSubcommand, "name a platform"));
     };
+    let is_given = |id: &&clap::Id| given.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    for id in given.ids().filter(is_given) {
+        let mut values = given.try_get_raw(id.as_str()).ok().flatten().into_iter().flatten();
+        if values.any(|value| value.to_str().is_some_and(|text| text.trim().is_empty())) {
+            let flag = id.as_str().replace('_', "-");
+            let text = format!("--{flag} is empty; give a value, or leave the flag out");
+            return Err(command.error(ErrorKind::InvalidValue, text));
+        }
+    }
     let is_empty =
         |id: &str| given.get_raw(id).is_some_and(|mut values| values.all(|value| value.is_empty()));
     let empty: Vec<String> = given
