@@ -43,9 +43,10 @@ struct Until {
 
 type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Live events: `defender.connected`, `defender.disconnected`, `defender.decommissioned`, `certificates.rotated`,
-/// `certificates.refused`, `alert.raised`, `alert.resolved`; data is JSON with `time` and `revision`. After `resync`
-/// take new snapshots.
+/// Live events: `alert.raised`, `alert.resolved`, `authority.progress`, `authority.rotated`, `certificates.refused`,
+/// `certificates.rotated`, `defender.cloned`, `defender.connected`, `defender.decommissioned`, `defender.disconnected`,
+/// `defender.refused`, `return.approved`, `return.waiting`; data is JSON with `time` and `revision`. After `resync` take
+/// new snapshots.
 #[utoipa::path(get, path = "/events", tag = "events",
     params(("Last-Event-ID" = Option<u64>, Header, description = "Send what came after this event first")),
     responses((status = 200, description = "Events until the reader leaves", body = String,

@@ -41,3 +41,23 @@ async fn events_are_streamed_and_resumed_or_resynchronised() {
     request.headers_mut().insert("last-event-id", "x".parse().expect("valid"));
     assert_problem(api.call(request).await, StatusCode::BAD_REQUEST, "bad-request").await;
 }
+
+#[tokio::test]
+async fn the_description_and_the_documents_name_every_type_of_event() {
+    let source = include_str!("../../fleet/event.rs");
+    let (_, name) = source.split_once("pub fn name(&self)").expect("FleetEvent::name");
+    let (name, _) = name.split_once("\nimpl ").expect("its end");
+    let names: Vec<&str> = name.split('"').skip(1).step_by(2).collect();
+    assert!(names.len() >= 13 && names.contains(&"return.waiting"), "{names:?}");
+
+    let api = Api::new().await;
+    let described = json_of(api.call(get_as("openapi.json", "admin")).await).await;
+    let described = &described["paths"]["/events"]["get"];
+    let documents = include_str!("../../../../docs/operations.md");
+    let documented = documents.lines().find(|line| line.starts_with("| `GET events` |")).expect("a row");
+    for name in names {
+        let name = format!("`{name}`");
+        assert!(described.to_string().contains(&name), "{name} in {described}");
+        assert!(documented.contains(&name), "{name} in {documented}");
+    }
+}
