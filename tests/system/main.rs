@@ -23,6 +23,7 @@
 //! api.rs, events.rs the HTTPS API and its event stream (contract section 5)
 //! export.rs         deployment files
 //! deploy.rs         the same files from the API, wrapper, kustomize, systemd
+//! documents.rs      the commands of the documents of deployment, as printed
 //! services.rs       the documented way of services, on a host that systemd runs
 //! onebox.rs         the images and the compose file on a Docker Engine
 //! backup.rs         backup and restore of a Console whose Defenders go on
@@ -47,6 +48,7 @@ mod crl;
 mod deploy;
 mod description;
 mod doctor;
+mod documents;
 mod enrolment;
 mod events;
 mod export;

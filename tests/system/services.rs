@@ -11,18 +11,15 @@ use system_tests::{Channel, Engine, OpensslPki};
 async fn both_services_are_installed_as_documented_rotate_come_back_and_stop_in_good_order() {
     let engine = Engine::start().await;
     let host = Host::start(&engine, &["console.example.com"]).await;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     for program in ["console", "defender"] {
         host.copy(&binary(program), &format!("target/release/{program}"));
     }
-    host.copy(&root.join("deploy"), "deploy");
+    host.copy(&root().join("deploy"), "deploy");
     let [console, defender, status] = documented();
 
     let said = host.run(&console);
-    let token = said.lines().find_map(|line| line.split_once("Setup token for the first administrator: "));
-    let (_, token) = token.unwrap_or_else(|| panic!("no token in {said}"));
     assert!(said.contains("Watching custom certificates directory: /var/lib/twistlock/custom-certificates"));
-    host.run(&first_administrator(token));
+    host.run(&first_administrator(setup_token(&said)));
 
     let said = host.run(&defender);
     assert!(said.contains("# then: systemctl daemon-reload"), "{said}");
@@ -49,25 +46,36 @@ async fn both_services_are_installed_as_documented_rotate_come_back_and_stop_in_
     engine.stop().await;
 }
 
+/// The repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
+}
+
 /// The commands of the document's first three blocks.
 fn documented() -> [String; 3] {
-    let document = include_str!("../../docs/deploy-systemd.md");
-    let mut blocks = document.split("```sh\n").skip(1).map(|block| {
-        let (commands, _) = block.split_once("```").expect("a block ends");
-        commands.to_owned()
-    });
+    let mut blocks = blocks(include_str!("../../docs/deploy-systemd.md"));
     let blocks = std::array::from_fn(|_| blocks.next().expect("three blocks"));
-    assert!(
-        blocks
-            .iter()
-            .zip(["install -m", "install-service", "status"])
-            .all(|(block, part)| block.contains(part))
-    );
+    let parts = ["install -m", "install-service", "status"];
+    assert!(blocks.iter().zip(parts).all(|(block, part)| block.contains(part)));
     blocks
 }
 
-/// Signs up as the document says, and leaves the files that the Defender's commands name.
-fn first_administrator(token: &str) -> String {
+/// What a document has people type into a shell.
+pub(crate) fn blocks(document: &str) -> impl Iterator<Item = String> {
+    document.split("```sh\n").skip(1).map(|block| {
+        let (commands, _) = block.split_once("```").expect("a block ends");
+        commands.to_owned()
+    })
+}
+
+/// The setup token in a Console's log.
+pub(crate) fn setup_token(log: &str) -> &str {
+    let token = log.lines().find_map(|line| line.split_once("Setup token for the first administrator: "));
+    token.map(|(_, token)| token).unwrap_or_else(|| panic!("no token in {log}"))
+}
+
+/// Signs up, and leaves the files that the documents' commands name: `ca.pem` and `password`.
+pub(crate) fn first_administrator(token: &str) -> String {
     let body = serde_json::json!({"username": "admin", "password": PASSWORD, "setup_token": token});
     format!(
         "cp /var/lib/twistlock/console/certificates/ca.pem ca.pem\n\
@@ -133,4 +141,4 @@ async fn wrong_settings_are_told_once(host: &Host<'_>) {
 }
 
 const SERVER: &str = "extendedKeyUsage=serverAuth\nsubjectAltName=DNS:console.example.com,DNS:localhost\n";
-const PASSWORD: &str = "correct horse battery staple 42";
+pub(crate) const PASSWORD: &str = "correct horse battery staple 42";
