@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::program::{Program, binary};
-use crate::{SOON, eventually};
+use crate::{SOON, eventually, pass_blocking};
 
 /// A Docker Engine that answers.
 pub struct Engine {
@@ -113,7 +113,7 @@ impl Drop for Engine {
                 if !own.program.is_running() {
                     break;
                 }
-                std::thread::sleep(Duration::from_millis(250));
+                pass_blocking(Duration::from_millis(250), "the engine stops");
             }
         }
         let _ = fs::remove_dir_all(&own.data);

@@ -1,4 +1,4 @@
-//! Waiting for a condition. The only place that sleeps, between two looks.
+//! Waiting: for a condition, or for time itself to pass. The only place that sleeps.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
@@ -36,6 +36,18 @@ pub async fn holds<S: Debug>(what: &str, span: Duration, mut look: impl AsyncFnM
         }
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
+}
+
+/// Lets time pass, where it is time that matters and nothing that could be looked at: `why` says what it is for.
+pub async fn pass(span: Duration, why: &str) {
+    println!("{span:?} pass: {why}");
+    tokio::time::sleep(span).await;
+}
+
+/// As [`pass`], outside of a runtime.
+pub fn pass_blocking(span: Duration, why: &str) {
+    println!("{span:?} pass: {why}");
+    std::thread::sleep(span);
 }
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);

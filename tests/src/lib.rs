@@ -18,7 +18,7 @@
 //! proxied.rs     connections as proxies make them
 //! squid.rs       a real HTTP proxy
 //! place.rs       the manners in which files come into a watched directory
-//! eventually.rs  waiting for a condition, with a deadline
+//! eventually.rs  waiting: for a condition, with a deadline, or for time to pass
 //! ```
 
 pub mod api;
@@ -46,7 +46,7 @@ pub use console::TestConsole;
 pub use defender::TestDefender;
 pub use engine::Engine;
 pub use envoy::Envoy;
-pub use eventually::{eventually, holds};
+pub use eventually::{eventually, holds, pass, pass_blocking};
 pub use haproxy::Haproxy;
 pub use openssl::{OpensslPki, PemSet};
 pub use place::Channel;

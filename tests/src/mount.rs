@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::program::run;
-use crate::{Program, SOON, eventually};
+use crate::{Program, SOON, eventually, pass, pass_blocking};
 
 /// The directory and its storage.
 pub struct Mount {
@@ -85,7 +85,7 @@ impl Mount {
         let syscall = format!("/proc/{}/syscall", server.pid());
         eventually("the server is stopped while it waits for work", SOON, async || {
             server.signal(Signal::SIGSTOP);
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            pass(Duration::from_millis(20), "the signal arrives").await;
             let seen = std::fs::read_to_string(&syscall).unwrap_or_default();
             if seen.starts_with(READ) {
                 return Ok(());
@@ -97,7 +97,7 @@ impl Mount {
         // Should it happen all the same, the end of the server lets everybody go.
         let pid = server.pid();
         std::thread::spawn(move || {
-            std::thread::sleep(LONGEST_HANG);
+            pass_blocking(LONGEST_HANG, "the mount hangs at most");
             if std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "bindfs")
             {
                 let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use system_tests::{Api, SOON, TestConsole, TestDefender, eventually};
+use system_tests::{Api, SOON, TestConsole, TestDefender, eventually, pass};
 
 use crate::stage::only_defender;
 
@@ -36,7 +36,7 @@ async fn two_rotations_lose_no_defender_whether_it_is_there_away_or_new() {
     console.restart().await;
     api = console.api().await;
     api.defender(&id, "is back", |shown| shown["connected"] == true).await;
-    tokio::time::sleep(GOOD).await;
+    pass(GOOD, "the session is a good one").await;
     let old_bundle = api.bundle().await;
     let mut first_ca = String::new();
     for round in 1..=2 {
@@ -56,12 +56,12 @@ async fn two_rotations_lose_no_defender_whether_it_is_there_away_or_new() {
         );
         // One that joins now has all it needs.
         let joined = TestDefender::of(&console).await;
-        tokio::time::sleep(GOOD).await;
+        pass(GOOD, "the session is a good one").await;
         post(&api, "authority/rotation/advance", None).await;
         console.kill_and_restart().await;
         api = console.api().await;
         authority(&api, "both have moved", |shown| shown["moved"] == 2).await;
-        tokio::time::sleep(GOOD).await;
+        pass(GOOD, "the session is a good one").await;
         let path = "authority/rotation/retire";
         let refused = api.call(Method::POST, path, Some(json!({}))).await;
         assert_eq!(refused.status, 409, "one is away: {refused:?}");
@@ -77,7 +77,7 @@ async fn two_rotations_lose_no_defender_whether_it_is_there_away_or_new() {
         );
         assert_ne!(after["authorities"][0]["sha256"], first_ca.as_str());
         api.defender(&id, "is still there", |shown| shown["connected"] == true).await;
-        tokio::time::sleep(GOOD).await;
+        pass(GOOD, "the session is a good one").await;
         let gone = only_path(&joined);
         drop(joined);
         api.call(Method::DELETE, &format!("defenders/{gone}"), None).await;
@@ -113,7 +113,7 @@ async fn a_defender_that_was_away_beyond_its_certificate_comes_back_by_itself_or
         let id = only_defender(&api).await["id"].as_str().expect("an id").to_owned();
         defender.stop().await;
         std::fs::remove_dir_all(defender.bundle_dir()).expect("removed");
-        tokio::time::sleep(Duration::from_secs(6)).await;
+        pass(Duration::from_secs(6), "the certificate ends").await;
         defender.start_again();
         if within == "0s" {
             let line = defender.program().line("4012").await;

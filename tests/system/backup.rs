@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use system_tests::place::write;
 use system_tests::program::{binary, run};
-use system_tests::{Api, SOON, TestConsole, TestDefender, Wire, eventually};
+use system_tests::{Api, SOON, TestConsole, TestDefender, Wire, eventually, pass_blocking};
 use uuid::Uuid;
 
 use crate::stage::only_defender;
@@ -260,7 +260,7 @@ fn kill_after(console: &TestConsole, what: &str, file: &Path, data: &Path, round
     }
     command.arg("--passphrase-file").arg(console.dir().join("passphrase"));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
-    std::thread::sleep(Duration::from_millis(40 + 110 * u64::from(round)));
+    pass_blocking(Duration::from_millis(40 + 110 * u64::from(round)), "the tool gets that far");
     let _ = child.kill();
     let _ = child.wait();
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use system_tests::place::Manner;
-use system_tests::{Channel, SOON, TestConsole, Wire, eventually};
+use system_tests::{Channel, SOON, TestConsole, Wire, eventually, pass};
 use uuid::Uuid;
 
 use crate::stage::{Stage, only_defender};
@@ -48,7 +48,7 @@ async fn a_defender_killed_in_mid_stream_goes_on_where_it_was_and_numbers_nothin
     for round in 0..4 {
         // Reports are being written, sent or acknowledged when the kill comes.
         change_facts(&stage).await;
-        tokio::time::sleep(Duration::from_millis(round)).await;
+        pass(Duration::from_millis(round), "the kill comes at another step each round").await;
         stage.defender.kill_and_restart().await;
         let shown = only_defender(&stage.api).await;
         assert_eq!(shown["id"], stage.id.as_str(), "the identity survives");

@@ -10,6 +10,7 @@ use system_tests::place::Manner;
 use system_tests::tls::leaf_sha256;
 use system_tests::{
     Api, Channel, Identity, OpensslPki, PemSet, SOON, TestConsole, TestDefender, Wire, eventually, holds,
+    pass,
 };
 use uuid::Uuid;
 
@@ -226,7 +227,7 @@ async fn a_fleet_goes_over_and_back_in_any_order_of_copying_and_loses_nobody() {
                 give(&fleet[*host].custom_dir(), Channel::Defender, &client);
             }
         }
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        pass(Duration::from_millis(700), "each step is looked at before the next").await;
     }
     console.program().line(Channel::WebSocket.rotated_text()).await;
     all_on(&api, "custom", FLEET).await;

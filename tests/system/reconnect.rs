@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use system_tests::place::Manner;
-use system_tests::{Channel, OpensslPki, SOON, TestConsole, TestDefender, eventually};
+use system_tests::{Channel, OpensslPki, SOON, TestConsole, TestDefender, eventually, pass};
 
 use crate::stage::only_defender;
 
@@ -70,8 +70,7 @@ async fn a_refused_defender_says_why_and_new_certificates_are_tried_at_once() {
         if lines.iter().any(told) { Ok(()) } else { Err(lines) }
     })
     .await;
-    // Far into the back-off, a new set is tried without waiting for it.
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    pass(Duration::from_secs(8), "far into the back-off, a new set is tried without waiting for it").await;
     let mark = defender.program().mark();
     Manner::Renamed.place(&defender.custom_dir(), &Channel::Defender.files(&pki.client()));
     defender.program().line_after(mark, Channel::Defender.rotated_text()).await;

@@ -267,13 +267,14 @@ async fn unchanged_content_and_other_files_change_nothing() {
         stage.place(Channel::Https, manner, &Channel::Https.files(&set));
         write(&stage.dir(Channel::Https).join("notes.txt"), b"not a certificate");
         write(&stage.dir(Channel::Defender).join("console-key.pem"), b"not of this program");
-        tokio::time::sleep(Duration::from_millis(800)).await;
+        holds("neither program tells of it", Duration::from_millis(800), async || {
+            let mut told = stage.console.program().lines().split_off(console);
+            told.extend(stage.defender.program().lines().split_off(defender));
+            told.retain(|line| !line.starts_with("DEBU "));
+            if told.is_empty() { Ok(()) } else { Err(told) }
+        })
+        .await;
     }
-    let new: Vec<_> = stage.console.program().lines().split_off(console);
-    let told = new.iter().filter(|line| !line.starts_with("DEBU ")).collect::<Vec<_>>();
-    assert!(told.is_empty(), "{told:?}");
-    let new: Vec<_> = stage.defender.program().lines().split_off(defender);
-    assert!(new.iter().all(|line| line.starts_with("DEBU ")), "{new:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -289,12 +290,13 @@ async fn removed_files_are_a_warning_and_the_next_start_decides_afresh() {
         assert!(line.starts_with("WARN "), "{line}");
         assert_eq!(stage.all_in_effect().await, before, "{channel:?}");
         write(&file, &content);
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        assert_eq!(
-            stage.program(channel).count_after(mark, channel.rotated_text()),
-            0,
-            "{channel:?}: the same set"
-        );
+        holds(&format!("{channel:?}: the same set"), Duration::from_millis(700), async || {
+            match stage.program(channel).count_after(mark, channel.rotated_text()) {
+                0 => Ok(()),
+                times => Err(times),
+            }
+        })
+        .await;
     }
     std::fs::remove_file(stage.console.custom_dir().join("console-key.pem")).expect("there");
     stage.console.restart().await;
@@ -320,8 +322,13 @@ async fn a_refused_set_is_told_once_by_log_api_and_event_until_it_is_mended() {
     .await;
     assert!(told["last_error"].as_str().expect("text").contains("defender-server-"), "{told}");
     events.expect("certificates.refused", |_| true).await;
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    assert_eq!(stage.console.program().count_after(mark, text), 1, "once per cause");
+    holds("once per cause", Duration::from_millis(1200), async || {
+        match stage.console.program().count_after(mark, text) {
+            1 => Ok(()),
+            times => Err(times),
+        }
+    })
+    .await;
     stage.rotate(Channel::WebSocket, Manner::InPlace, &stage.pki.server()).await;
     events.expect("certificates.rotated", |_| true).await;
     assert!(stage.api.certificate("console-defender").await["last_error"].is_null());

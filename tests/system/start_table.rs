@@ -6,7 +6,7 @@ use system_tests::console::Ended;
 use system_tests::openssl::{KeyKind, Role, Validity};
 use system_tests::place::{Files, Manner};
 use system_tests::tls::leaf_sha256;
-use system_tests::{Channel, OpensslPki, SOON, TestConsole, TestDefender, eventually, holds};
+use system_tests::{Channel, OpensslPki, SOON, TestConsole, TestDefender, eventually, holds, pass};
 
 use crate::stage::{only_defender, served};
 
@@ -71,8 +71,7 @@ async fn a_console_channel_whose_files_are_missing_starts_self_signed_and_moves_
             assert_eq!(seen, own, "{channel:?} waits for its whole set");
             assert_eq!(console.program().count_after(mark, "ERRO "), 0);
             Manner::Renamed.place(&console.custom_dir(), &vec![file]);
-            // Long enough for a settle time: a set that is not whole must survive a look.
-            tokio::time::sleep(Duration::from_millis(600)).await;
+            pass(A_LOOK, "a set that is not whole must survive a look").await;
         }
         console.program().line_after(mark, channel.rotated_text()).await;
         eventually("the custom leaf is served", SOON, async || {
@@ -95,7 +94,7 @@ async fn a_defender_whose_files_are_missing_starts_on_its_bundle_and_moves_once_
     for file in Channel::Defender.files(&custom) {
         assert_eq!(defender.program().count_after(mark, Channel::Defender.rotated_text()), 0);
         Manner::Renamed.place(&defender.custom_dir(), &vec![file]);
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        pass(A_LOOK, "a set that is not whole must survive a look").await;
     }
     defender.program().line_after(mark, Channel::Defender.rotated_text()).await;
     let moved = api
@@ -307,3 +306,6 @@ fn assert_debug_then_critical(ended: &Ended, text: &str) {
     let critical = lines.iter().position(|line| line.starts_with("CRIT ") && line.contains(text));
     assert!(debug.is_some() && debug < critical, "no DEBU and then CRIT `{text}` in {lines:#?}");
 }
+
+/// Longer than a settle time.
+const A_LOOK: Duration = Duration::from_millis(600);

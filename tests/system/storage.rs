@@ -10,7 +10,7 @@ use system_tests::mount::Mount;
 use system_tests::place::Manner;
 use system_tests::tls::leaf_sha256;
 use system_tests::{
-    Api, Channel, Dialer, OpensslPki, Program, SOON, TestConsole, TestDefender, eventually, holds,
+    Api, Channel, Dialer, OpensslPki, Program, SOON, TestConsole, TestDefender, eventually, holds, pass,
 };
 
 use crate::stage::{only_defender, served};
@@ -163,10 +163,15 @@ async fn storage_that_breaks_is_one_error_a_channel_and_is_followed_again_once_m
         assert!(told.contains("ERRO") && told.contains("transport endpoint is not connected"), "{told}");
         assert!(told.contains("mount"), "a remedy: {told}");
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    for (channel, mark) in Channel::ALL.into_iter().zip(marks) {
-        assert_eq!(remote.program(channel).count_after(mark, &line(channel)), 1, "told once");
-    }
+    holds("each channel tells once", Duration::from_secs(2), async || {
+        let told = Channel::ALL
+            .into_iter()
+            .zip(marks)
+            .map(|(channel, mark)| remote.program(channel).count_after(mark, &line(channel)))
+            .collect::<Vec<_>>();
+        if told == [1; 3] { Ok(()) } else { Err(told) }
+    })
+    .await;
     remote.goes_on(&before).await;
     for mount in &mut remote.mounts {
         mount.unmount_dead();
@@ -247,7 +252,7 @@ async fn a_start_on_storage_that_hangs_says_so_goes_on_when_it_answers_and_can_b
     }
     let (setup, _defender) = start(&mount.point());
     let late = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        pass(Duration::from_millis(500), "the start waits for the storage").await;
         mount.go_on();
     };
     let (console, ()) = tokio::join!(setup.start(), late);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use system_tests::place::Manner;
 use system_tests::tls::leaf_sha256;
-use system_tests::{Channel, Dialer, Identity, OpensslPki, SOON, Wire};
+use system_tests::{Channel, Dialer, Identity, OpensslPki, SOON, Wire, pass};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -141,7 +141,7 @@ async fn report_until(stop: Arc<AtomicBool>, dialer: Dialer, port: u16) -> (Uuid
             wire = next;
             moves += 1;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        pass(Duration::from_millis(20), "the pace of reports").await;
     }
     (id, sent, moves)
 }
@@ -166,7 +166,7 @@ impl Load {
                     let result = tokio::time::timeout(SOON, make(number)).await;
                     assert_eq!(result, Ok(Ok(())), "after {} successes", done.load(Ordering::SeqCst));
                     done.fetch_add(1, Ordering::SeqCst);
-                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    pass(Duration::from_millis(5), "the pace of the load").await;
                 }
             });
         }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use serde_json::json;
 use system_tests::browser::Page;
 use system_tests::console::PASSWORD;
-use system_tests::{Browser, SOON, TestConsole, TestDefender, eventually};
+use system_tests::{Browser, SOON, TestConsole, TestDefender, eventually, pass};
 
 /// Presses a button, and the one that confirms it.
 async fn confirm(page: &Page, region: &str, button: &str, action: &str) {
     // What happens in the fleet may move the button away under the pointer.
     eventually("the question", SOON, async || {
         page.click(&format!("{region} button[type=submit]"), button).await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        pass(Duration::from_millis(200), "the question opens").await;
         if page.eval("document.querySelector('#confirm').open").await == true { Ok(()) } else { Err(()) }
     })
     .await;
@@ -81,7 +81,7 @@ async fn a_defender_that_waits_to_come_back_is_seen_told_of_and_approved() {
     defender.stop().await;
     std::fs::remove_dir_all(defender.bundle_dir()).expect("removed");
     let events = console.api().await.events().await;
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    pass(Duration::from_secs(6), "the certificate ends").await;
     defender.start_again();
     page.until("document.querySelector('#returns form')").await;
     events.expect("return.waiting", |_| true).await;
