@@ -33,6 +33,9 @@ pub struct Browser {
     _turn: SemaphorePermit<'static>,
 }
 
+/// Where downloads go.
+pub struct Downloads(TempDir);
+
 /// One tab with cookies of its own.
 pub struct Page {
     wire: Arc<Wire>,
@@ -85,6 +88,19 @@ impl Browser {
         page
     }
 
+    /// Lets pages that are open download files.
+    pub async fn downloads(&self) -> Downloads {
+        let folder = tempfile::Builder::new().prefix("garrison-downloads-").tempdir().expect("a directory");
+        let contexts = self.wire.call(None, "Target.getBrowserContexts", json!({})).await;
+        for context in contexts["browserContextIds"].as_array().expect("contexts") {
+            let place = json!({
+                "behavior": "allow", "downloadPath": folder.path(), "browserContextId": context
+            });
+            self.wire.call(None, "Browser.setDownloadBehavior", place).await;
+        }
+        Downloads(folder)
+    }
+
     /// A new tab, signed in with the form.
     pub async fn signed_in(&self, username: &str, password: &str) -> Page {
         let page = self.page().await;
@@ -92,6 +108,13 @@ impl Browser {
         page.sign_in(username, password).await;
         page.until("location.pathname === '/'").await;
         page
+    }
+}
+
+impl Downloads {
+    /// The content of a file, once it is there: Chromium renames it when it is complete.
+    pub async fn file(&self, name: &str) -> Vec<u8> {
+        eventually(name, SOON, async || std::fs::read(self.0.path().join(name))).await
     }
 }
 

@@ -4,12 +4,14 @@
 //! ```text
 //! sign_in.rs   first run, sign-in and sign-out, users and keys
 //! authority.rs the rotation of the CA by clicks, and the approval of a return
+//! deploy.rs    what the Deploy page writes and hands over
 //! live.rs      what happens is seen without reloading
 //! rights.rs    what viewers may not, and what hostile texts come to
 //! looks.rs     every page: accessibility, themes, phones, keyboard, screenshots
 //! ```
 
 mod authority;
+mod deploy;
 mod live;
 mod looks;
 mod rights;

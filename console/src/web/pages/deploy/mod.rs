@@ -37,6 +37,8 @@ struct Deploy {
     fault: Option<String>,
     /// The lines that write the same file.
     command: String,
+    /// The lines that make a Defender a service of one host.
+    service: String,
     /// A Console's file.
     file: Option<String>,
     file_name: &'static str,
@@ -88,6 +90,7 @@ pub(super) async fn page(
         more: choices(false),
         fault,
         command: command(program, platform, &fields::flags(&known, &given), wanted("consoleAddr")),
+        service: service(wanted("consoleAddr")),
         file,
         file_name: match (program, chart) {
             (_, false) => "docker-compose.yaml",
@@ -132,15 +135,27 @@ fn command(program: &str, platform: &str, flags: &[String], address: &str) -> St
     };
     let mut lines = vec![format!("{program} export {platform}")];
     if program == "defender" {
-        let host = address
-            .parse::<HostPort>()
-            .map_or_else(|_| SERVICE.to_owned(), |judged| judged.host().to_owned());
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
-        lines.push(format!("  --address https://{host}:8083"));
-        lines.push("  --user USER --password-file FILE".to_owned());
+        lines.extend(asking(address));
     }
     lines.extend(flags.iter().map(|flag| format!("  {flag}")));
     format!("{}\n{apply}{file}\n", lines.join(" \\\n"))
+}
+
+/// The lines that install a Defender of the host that they are run on.
+fn service(address: &str) -> String {
+    let console =
+        address.parse::<HostPort>().map_or_else(|_| SERVICE.to_owned(), |judged| judged.authority(8084));
+    let mut lines = vec![format!("garrison-defender install-service --console-address wss://{console}")];
+    lines.extend(asking(address));
+    format!("{}\ngarrison-defender status\n", lines.join(" \\\n"))
+}
+
+/// The flags that say which Console is asked, and by whom.
+fn asking(address: &str) -> [String; 2] {
+    let host =
+        address.parse::<HostPort>().map_or_else(|_| SERVICE.to_owned(), |judged| judged.host().to_owned());
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    [format!("  --address https://{host}:8083"), "  --user USER --password-file FILE".to_owned()]
 }
 
 const CONSOLE_PLATFORMS: [&str; 4] = ["kubernetes", "openshift", "istio", "compose"];
