@@ -23,7 +23,7 @@ pub enum Cli {
     /// Write what Defenders are deployed with; what stands behind `export`.
     Export(Vec<OsString>),
     /// Write a unit of systemd for a Defender of this host, enable and start it.
-    InstallService(Box<RunArgs>, ServiceArgs),
+    InstallService(Box<RunArgs>, Box<ServiceArgs>),
     /// Run until stopped.
     Run(Box<RunArgs>, Option<BundleText>),
     /// Say whether the running Defender is connected.
@@ -334,7 +334,7 @@ enum Command {
         args: Box<RunArgs>,
         /// Where to.
         #[command(flatten)]
-        service: ServiceArgs,
+        service: Box<ServiceArgs>,
     },
     /// Run until stopped; what `defender` does without a command
     Run(Box<RunArgs>),

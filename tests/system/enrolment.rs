@@ -165,7 +165,7 @@ async fn a_defender_that_asks_for_certificates_without_end_is_told_so_and_others
     }
     let most = 6.0 + 2.0 * began.elapsed().as_secs_f64();
     assert!(
-        issued >= 5 && issued < ASKED && f64::from(issued) <= most,
+        (5..ASKED).contains(&issued) && f64::from(issued) <= most,
         "{issued} of {ASKED}, and not more than {most}"
     );
     TestDefender::setup(&console.address()).bundle(&identity).connect().await;

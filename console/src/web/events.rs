@@ -84,23 +84,21 @@ impl Reader {
         if let Some(event) = self.pending.pop_front() {
             return Some((Ok(event), self));
         }
-        loop {
-            let next = tokio::select! {
-                biased;
-                () = &mut self.until.ended => return None,
-                next = self.stream.live.recv() => next,
-                () = &mut self.until.over => return None,
-            };
-            let event = match next {
-                Ok(next) => event(&next),
-                Err(RecvError::Lagged(_)) => {
-                    self.stream = self.fleet.events_since(None);
-                    resync(self.stream.revision)
-                }
-                Err(RecvError::Closed) => return None,
-            };
-            return Some((Ok(event), self));
-        }
+        let next = tokio::select! {
+            biased;
+            () = &mut self.until.ended => return None,
+            next = self.stream.live.recv() => next,
+            () = &mut self.until.over => return None,
+        };
+        let event = match next {
+            Ok(next) => event(&next),
+            Err(RecvError::Lagged(_)) => {
+                self.stream = self.fleet.events_since(None);
+                resync(self.stream.revision)
+            }
+            Err(RecvError::Closed) => return None,
+        };
+        Some((Ok(event), self))
     }
 }
 
