@@ -11,11 +11,11 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use certs::{CertError, Channel, Found, Material, REGISTRATION_URN, RawMaterial};
+use lifecycle::atomic::{self, Durability};
 use serde::Deserialize;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::atomic::{self, Durability};
 use crate::cli::{BundleText, INSTALL_BUNDLE};
 
 /// Why a bundle cannot be used.

@@ -6,10 +6,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use lifecycle::atomic::{self, Durability};
 use thiserror::Error;
 use uuid::Uuid;
-
-use crate::atomic::{self, Durability};
 
 /// Why there is no identity.
 #[derive(Debug, Error)]

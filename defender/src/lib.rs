@@ -17,7 +17,6 @@
 //! report/                   what is reported, one file a kind
 //! identity.rs, status.rs    files of the data directory: who we are; how we stand
 //! again.rs                  the program once more, in the same process
-//! atomic.rs                 files written whole or not at all
 //! ask.rs, clock.rs          one question to the Console in plain HTTP; how far the clocks are apart
 //! doctor/                   what is wrong between this host and its Console
 //! console_api/              the Console's API, called by a user of this host
@@ -28,7 +27,6 @@
 pub mod again;
 pub mod app;
 mod ask;
-mod atomic;
 pub mod bundle;
 pub mod candidates;
 pub mod cli;

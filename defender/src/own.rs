@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certs::{CertError, Channel, KeyRequest, Material, RawMaterial};
+use lifecycle::atomic::{self, Durability};
 use serde::Serialize;
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -18,7 +19,6 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::atomic::{self, Durability};
 use crate::bundle::Files;
 
 /// The certificate that this Defender asked for. Clones share it.

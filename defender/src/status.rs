@@ -4,14 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lifecycle::atomic::{self, Durability};
 use lifecycle::logging::error_chain;
 use lifecycle::{Instance, service};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-use crate::atomic::{self, Durability};
 
 /// How the Defender stands with its Console.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,12 +6,11 @@
 //! every dump of a PostgreSQL server, and to seal it there would take a key in just such a file.
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lifecycle::atomic::{self, Durability};
 use lifecycle::logging::error_chain;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -21,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kept::{Folder, Kept};
 use super::schedule::Every;
-use super::{BackupError, Kind, Passphrase, blocking, io, make, sync_directory};
+use super::{BackupError, Kind, Passphrase, blocking, io, make};
 use crate::config::Database;
 use crate::store::audits::{Action, Actor, Deed};
 use crate::store::{Store, StoreError};
@@ -172,11 +171,12 @@ impl Keeper {
         // All that is likely to fail comes before the entry, and the entry before the passphrase counts.
         let secret = match passphrase {
             Some(passphrase) => {
-                let unfinished = self.passphrase_path().with_extension("unfinished");
-                let written = blocking(move || {
-                    write_secret(&unfinished, passphrase.reveal().as_bytes()).map(|()| unfinished)
+                let path = self.passphrase_path();
+                let prepared = blocking(move || {
+                    atomic::prepare(&path, passphrase.reveal().as_bytes(), Durability::PowerLoss)
+                        .map_err(io("writing", &path))
                 });
-                Some(written.await?)
+                Some(prepared.await?)
             }
             None => None,
         };
@@ -196,9 +196,9 @@ impl Keeper {
             store.record(deed, now).await?;
         }
         match secret {
-            Some(unfinished) => {
+            Some(prepared) => {
                 let path = self.passphrase_path();
-                blocking(move || put_in_place(&unfinished, &path)).await
+                blocking(move || prepared.put_in_place().map_err(io("writing", &path))).await
             }
             None => Ok(()),
         }
@@ -318,20 +318,6 @@ impl Keeper {
     fn passphrase_path(&self) -> PathBuf {
         self.0.data_dir.join("backup-passphrase")
     }
-}
-
-/// Writes a file that is not in its place yet, mode 0600.
-fn write_secret(unfinished: &Path, content: &[u8]) -> Result<(), BackupError> {
-    let _ = fs::remove_file(unfinished);
-    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(unfinished);
-    file.and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
-        .map_err(io("writing", unfinished))
-}
-
-/// In one step.
-fn put_in_place(unfinished: &Path, path: &Path) -> Result<(), BackupError> {
-    fs::rename(unfinished, path).map_err(io("writing", path))?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
 }
 
 const SETTING: &str = "backups";

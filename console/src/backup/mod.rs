@@ -179,7 +179,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 /// Makes names in a directory outlast a crash.
 fn sync_directory(path: &Path) -> Result<(), BackupError> {
-    std::fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(io("writing", path))
+    lifecycle::atomic::sync_dir(path).map_err(io("writing", path))
 }
 
 const LEAST_CHARACTERS: usize = 12;

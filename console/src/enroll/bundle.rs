@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certs::{Channel, ClientBundle, Found, Material, RawMaterial};
+use lifecycle::atomic::{self, Durability};
 use serde::Serialize;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -84,14 +85,8 @@ fn is_current(dir: &Path, ca: &str) -> bool {
     remaining > KEPT_LIFE / 2 && material.ca_pem().trim() == ca.trim()
 }
 
-/// Puts a file in its place in one step, mode 0600.
 fn write(path: &Path, content: &[u8]) -> Result<(), EnrolError> {
-    use std::io::Write as _;
-    let fault = |source| directory(path, source);
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path)).map_err(fault)?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(fault)?;
-    file.persist(path).map_err(|error| fault(error.error))?;
-    Ok(())
+    atomic::write(path, content, Durability::PowerLoss).map_err(|source| directory(path, source))
 }
 
 fn directory(path: &Path, source: std::io::Error) -> EnrolError {

@@ -7,6 +7,7 @@
 //! signal.rs       SIGTERM and SIGINT -> a shutdown token
 //! tasks.rs        named tasks, one owner, drain with a deadline
 //! backoff.rs      delays between attempts, pure
+//! atomic.rs       small files written whole or not at all
 //! duration.rs     `250ms`, `10s`, `5m`, `24h`, `30d`
 //! instance.rs     one program per data directory
 //! service.rs      ready, stopping: for systemd
@@ -14,6 +15,7 @@
 //! random.rs       the system's randomness
 //! ```
 
+pub mod atomic;
 pub mod backoff;
 pub mod descriptors;
 pub mod duration;

@@ -9,9 +9,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
+use lifecycle::atomic::{self, Durability};
+
 use super::segment::{self, Place, Record, Weight};
 use super::{Limits, OpenError};
-use crate::atomic::{self, Durability};
 
 /// All reports that are not acknowledged yet.
 pub(super) struct Queue {
