@@ -14,8 +14,8 @@ use thiserror::Error;
 use crate::cli::Serve;
 use crate::meet::Policy;
 
-pub use addresses::{PublicUrl, San};
 pub use database::DatabaseUrl;
+pub use manifests::{PublicUrl, San};
 pub use proxies::{Proxies, TrustedProxies};
 
 mod addresses;

@@ -39,5 +39,5 @@ pub use compose::{ConsoleCompose, DefenderCompose};
 pub use console::{Console, Istio, Openshift};
 pub use defender::{Bundle, BundleError, Defender, Platform};
 pub use fault::{Fault, Faults};
-pub use values::HostPort;
+pub use values::{HostPort, PublicUrl, San};
 pub use yaml::YamlError;

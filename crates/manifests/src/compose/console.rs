@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{Compose, Dependency, File, Service, Volume, defender, escaped};
 use crate::fault::{Faults, Judge};
 use crate::flags::ConsoleComposeFlags;
-use crate::values::address::{public_url, san};
+use crate::values::{PublicUrl, San};
 use crate::yaml::YamlError;
 
 /// A Console by compose. Only [`ConsoleCompose::parse`] makes one.
@@ -29,11 +29,17 @@ impl ConsoleCompose {
         for field in flags.rest.keys() {
             judge.note(field, "there is no such field");
         }
-        let url = judge.text("--public-url", flags.public_url.as_deref(), public_url);
-        let mut names = judge.texts("--san", &flags.san, san);
-        names.extend(url.as_ref().map(|(_, address)| address.host().to_owned()));
+        let url = judge.text("--public-url", flags.public_url.as_deref(), str::parse::<PublicUrl>);
+        let names = judge.texts("--san", &flags.san, str::parse::<San>);
+        let host = url.as_ref().map(|url| url.host().to_owned());
+        let names = names.iter().map(San::to_string).chain(host).collect();
         let compose = Compose::parse(&flags.compose, &mut judge);
-        judge.end(Self { compose, has_defender: flags.onebox, public_url: url.map(|(url, _)| url), names })
+        judge.end(Self {
+            compose,
+            has_defender: flags.onebox,
+            public_url: url.map(|url| url.as_str().to_owned()),
+            names,
+        })
     }
 
     /// The file.

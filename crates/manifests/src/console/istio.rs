@@ -15,8 +15,8 @@ use crate::custom::istio::{
 use crate::fault::{Faults, Judge};
 use crate::flags::IstioFlags;
 use crate::meta::Meta;
-use crate::values::address::{host, range, san};
-use crate::values::{label, object_name};
+use crate::values::address::{host, range};
+use crate::values::{San, label, object_name};
 use crate::yaml::{Documents, YamlError};
 
 mod gateway;
@@ -218,9 +218,12 @@ impl Istio {
 fn hosts(flags: &IstioFlags, judge: &mut Judge) -> Vec<String> {
     let hosts = judge.texts("--host", &flags.host, |text| match text {
         "*" => Ok("*".to_owned()),
-        _ => san(text).ok().filter(|host| host.parse::<std::net::IpAddr>().is_err()).ok_or_else(|| {
-            format!("{text:?} is no host; write a DNS name, *.SUFFIX or *, without scheme, port and path")
-        }),
+        _ => match text.parse::<San>().map(|name| name.to_string()) {
+            Ok(name) if name.parse::<std::net::IpAddr>().is_err() => Ok(name),
+            _ => Err(format!(
+                "{text:?} is no host; write a DNS name, *.SUFFIX or *, without scheme, port and path"
+            )),
+        },
     });
     if flags.host.iter().all(|text| text.trim().is_empty()) {
         judge.note(

@@ -14,9 +14,9 @@ use crate::chart;
 use crate::fault::{Faults, Judge};
 use crate::flags::ConsoleFlags;
 use crate::meta::{Labels, Meta};
-use crate::values::address::{network, public_url, san};
+use crate::values::address::network;
 use crate::values::pods::amount;
-use crate::values::{annotation, label, object_name};
+use crate::values::{PublicUrl, San, annotation, label, object_name};
 use crate::workload::{Defaults, Workload};
 use crate::yaml::{Documents, YamlError};
 
@@ -69,14 +69,14 @@ impl Console {
             judge.note(field, "there is no such field");
         }
         let workload = Workload::parse(&flags.workload, &DEFAULTS, judge);
-        let url = judge.text("--public-url", flags.public_url.as_deref(), public_url);
-        let host = url.as_ref().map(|(_, address)| address.host().to_owned());
-        let sans = judge.texts("--san", &flags.san, san);
+        let url = judge.text("--public-url", flags.public_url.as_deref(), str::parse::<PublicUrl>);
+        let host = url.as_ref().map(|url| url.host().to_owned());
+        let sans = judge.texts("--san", &flags.san, str::parse::<San>);
         if let Some(port @ (HTTPS_PORT | DEFENDER_PORT | 0)) = flags.http_port {
             judge.note("--http-port", format!("{port} is taken or no port; write another, for example 8081"));
         }
         let console = Self {
-            names: names(&workload.namespace, host.into_iter().chain(sans)),
+            names: names(&workload.namespace, host.into_iter().chain(sans.iter().map(San::to_string))),
             workload,
             certs: CustomCerts::parse(&flags.certs, judge),
             has_namespace_object: !flags.no_namespace_object,
@@ -89,7 +89,7 @@ impl Console {
                 .into_iter()
                 .collect(),
             http_port: flags.http_port,
-            public_url: url.map(|(url, _)| url),
+            public_url: url.map(|url| url.as_str().to_owned()),
             proxies: Proxies::parse(flags, judge),
             storage_class: judge.text("--storage-class", flags.storage_class.as_deref(), object_name),
             storage_size: judge

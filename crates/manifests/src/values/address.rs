@@ -70,33 +70,80 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// A name or address in a server certificate; the first label of a name may be `*`.
-pub(crate) fn san(text: &str) -> Result<String, String> {
-    let name = text.to_ascii_lowercase();
-    let fits = match name.strip_prefix("*.") {
-        Some(rest) => rest.contains('.') && is_dns_name(rest),
-        None => is_dns_name(&name),
-    };
-    match text.parse::<IpAddr>() {
-        Ok(address) => Ok(address.to_string()),
-        Err(_) if fits && name.len() <= 253 => Ok(name),
-        Err(_) => Err(format!(
-            "{text:?} is no name or address; write a DNS name (console.example.com, *.example.com) or an IP address"
-        )),
+/// A name or address in a server certificate: a DNS name in lower case, its first label may be `*`, or an IP address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct San(String);
+
+impl FromStr for San {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self(address.to_string()));
+        }
+        let name = text.to_ascii_lowercase();
+        let fits = match name.strip_prefix("*.") {
+            Some(rest) => rest.contains('.') && is_dns_name(rest),
+            None => is_dns_name(&name),
+        };
+        match fits && name.len() <= 253 {
+            true => Ok(Self(name)),
+            false => Err(format!(
+                "{text:?} is no name or address; write a DNS name (console.example.com, *.example.com) or an IP \
+                 address (192.0.2.7, 2001:db8::7)"
+            )),
+        }
     }
 }
 
-/// The URL that users reach the Console by, and its host.
-pub(crate) fn public_url(text: &str) -> Result<(String, HostPort), String> {
-    let form = "write https://HOST[:PORT]";
-    if text.contains('@') {
-        return Err(format!("it names a user or holds an @; {form}"));
+impl fmt::Display for San {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
-    let fault = || format!("{text:?} is no URL of a Console; {form}");
-    let authority = text.strip_prefix("https://").ok_or_else(fault)?;
-    let authority = authority.strip_suffix('/').unwrap_or(authority);
-    let address = authority.parse().map_err(|_| fault())?;
-    Ok((format!("https://{authority}"), address))
+}
+
+/// The URL that users reach the Console by, `https://HOST[:PORT]` without a slash at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    url: String,
+    address: HostPort,
+}
+
+impl PublicUrl {
+    /// The URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.url
+    }
+
+    /// The host; an IPv6 address without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.address.host()
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = "write https://HOST[:PORT]";
+        if text.contains('@') {
+            // It may hold a password.
+            return Err(format!("it names a user or holds an @; {form}"));
+        }
+        let fault = || format!("{text:?} is no URL of a Console; {form}");
+        // Browsers send the session cookie over HTTPS only, and every page and call is below the root.
+        let (scheme, authority) = text.split_once("://").ok_or_else(fault)?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let address = authority.parse::<HostPort>().map_err(|_| fault())?;
+        // Without brackets an IPv6 address is none in a URL.
+        let is_url = !address.host().contains(':') || authority.starts_with('[');
+        match is_url && scheme.eq_ignore_ascii_case("https") {
+            true => Ok(Self { url: format!("https://{authority}"), address }),
+            false => Err(fault()),
+        }
+    }
 }
 
 /// `SERVER:PATH` of a file server.

@@ -12,7 +12,7 @@ pub(crate) mod pods;
 #[cfg(test)]
 mod tests;
 
-pub use address::HostPort;
+pub use address::{HostPort, PublicUrl, San};
 
 /// A DNS label: the name of a Namespace or of a file of a Secret's owner.
 pub(crate) fn label_name(text: &str) -> Result<String, String> {

@@ -1,6 +1,6 @@
 //! What is taken and what is not.
 
-use super::address::{nfs, public_url, san};
+use super::address::nfs;
 use super::pods::{amount, image, registry, toleration};
 use super::*;
 
@@ -52,10 +52,14 @@ fn addresses() {
     assert_eq!(parse("2001:db8::7").map(|address| address.authority(8084)), Ok("[2001:db8::7]:8084".into()));
     assert_eq!(parse("Console:1").map(|address| address.to_string()), Ok("console:1".into()));
     assert!(!parse("secret@console").expect_err("a user").contains("secret"));
-    all(san, &["a", "*.example.com", "::1", "192.0.2.7"], &["*", "*.com", "a*.example.com", "1.2.3", "a/b"]);
     all(
-        public_url,
-        &["https://console.example.com", "https://c:8443/", "https://[::1]:8081"],
+        str::parse::<San>,
+        &["a", "*.example.com", "::1", "192.0.2.7"],
+        &["*", "*.com", "a*.example.com", "1.2.3", "a/b"],
+    );
+    all(
+        str::parse::<PublicUrl>,
+        &["https://console.example.com", "https://c:8443/", "https://[::1]:8081", "HTTPS://c"],
         &[
             "console",
             "ftp://a",
@@ -69,6 +73,8 @@ fn addresses() {
             "https://a b",
             "https://a/b",
             "https://a//",
+            "https://::1",
+            "https://https://a",
         ],
     );
     all(nfs, &["nfs.example.com:/certs", "[2001:db8::7]:/certs"], &["nfs", "nfs:certs", ":/certs", "a b:/c"]);
