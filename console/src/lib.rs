@@ -1,12 +1,14 @@
 //! The Console.
 //!
 //! ```text
-//! cli.rs config.rs   flags and environment as given; the valid Config made from them
+//! cli.rs config/     flags and environment as given; the valid Config made from them
 //! app/               wiring: open, listen, follow, stop
 //! cmd/               one file per tool
 //! gateway/           the Defender listener (8084)
 //! fleet/             who is connected, and the events of it
-//! enroll.rs          install bundles and certificates for Defenders
+//! channels.rs        the certificates of both listeners: what each starts on
+//! authority.rs       the Console's own CA, its rotation
+//! enroll/            install bundles and certificates for Defenders
 //! alerts/            what people should see to, and how they hear of it
 //! meet/              custom certificates of the Defender listener against what Defenders have and expect
 //! metrics/           what is counted while it runs
@@ -18,6 +20,7 @@
 //! sockets.rs         the listening sockets
 //! network.rs         whom an address stands for
 //! store/             what survives a restart
+//! backup/            copies of it, made and put back
 //! access/            users, passwords, tokens, and what slows down guessing
 //! web/               the HTTPS listener (8083)
 //! ```

@@ -5,6 +5,7 @@
 //! program.rs     a child process: its log lines, signals, its end
 //! console.rs     TestConsole: a Console in a directory of its own, on free ports
 //! defender.rs    TestDefender: a Defender beside it
+//! setup.rs       flags and variables of both
 //! browser/       Chromium, as a person uses it
 //! api.rs         the HTTPS API, and its event stream
 //! tls.rs         TLS dials that say what they saw: certificate, version, key exchange

@@ -8,10 +8,13 @@
 //! manners.rs        copies, renames, links, exchanged directories
 //! under_load.rs     fifty rotations under a connect loop
 //! sessions.rs       hello, reports, heartbeats, close codes (contract section 4)
-//! authority.rs     the Console's own CA is rotated; Defenders come back
+//! authority.rs      the Console's own CA is rotated; Defenders come back
 //! ten_years/        years of a fleet in seconds: rules, certificates and schedules without the sockets
 //! lifetime.rs       one Defender from its first day through everything, with a restore at the end
 //! enrolment.rs      registrations, own certificates, renewal
+//! crl.rs            revocation lists in the custom directory
+//! revocation.rs     certificates of decommissioned Defenders
+//! refusals.rs       each cause of a refusal is told apart
 //! trusted.rs        proxies in front, and whose word about a client is believed
 //! storage.rs        certificates on network storage
 //! istio.rs          behind a real Envoy, as Istio sets it up
@@ -21,6 +24,7 @@
 //! crash.rs          kill -9 of either side
 //! alerts.rs         alerts reach webhook and syslog
 //! api.rs, events.rs the HTTPS API and its event stream (contract section 5)
+//! description.rs    the API against its own description
 //! export.rs         deployment files
 //! deploy.rs         the same files from the API, wrapper, kustomize, systemd
 //! documents.rs      the commands of the documents of deployment, as printed

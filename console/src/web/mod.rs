@@ -27,6 +27,7 @@
 //! log.rs  tail.rs   a Defender's log: download, live
 //! deploy/           files that Consoles and Defenders are deployed with
 //! authority.rs      the Console's own CA, its rotation, Defenders that come back
+//! alerts.rs  alert_settings.rs    alerts; how people hear of them
 //! audits.rs  backups.rs  certificates.rs  defenders.rs  events.rs  keys.rs  metrics.rs  registrations.rs  session.rs
 //! sessions.rs  settings.rs  users.rs
 //! pages/            what people see in a browser

@@ -9,6 +9,7 @@
 //! python.rs        programs from PyPI, for the tests
 //! dependencies.rs  which crates, sources and licences may be in the tree
 //! kubernetes.rs    helm and kubectl, for the tests of deployment files
+//! maps.rs          tests only: maps like this one match their folders
 //! kustomize.rs     the bases in deploy/kubernetes/
 //! images/          the container images
 //! ports.rs         who holds a TCP port
@@ -25,6 +26,8 @@ mod dependencies;
 mod images;
 mod kubernetes;
 mod kustomize;
+#[cfg(test)]
+mod maps;
 mod measure;
 mod onebox;
 mod ports;
