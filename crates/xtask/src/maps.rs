@@ -71,7 +71,8 @@ fn modules(text: &str) -> BTreeSet<String> {
 }
 
 fn sources() -> Vec<PathBuf> {
-    let mut folders = ["console", "crates", "defender", "tests"].map(|name| crate::root().join(name)).to_vec();
+    let mut folders =
+        ["console", "crates", "defender", "tests"].map(|name| crate::root().join(name)).to_vec();
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder").flatten() {
