@@ -60,8 +60,8 @@ pub struct Renewal {
 }
 
 impl Channels {
-    /// Decides what both channels start on: custom files where all of a channel's are there, else self-signed
-    /// material for `names` and `extra` ones, kept in `own_dir`. Whom `guard` refuses is not let in by the Defender listener.
+    /// Decides what both channels start on: custom files where all of a channel's are there, else self-signed material
+    /// for `names` and `extra` ones, kept in `own_dir`. Whom `guard` refuses is not let in by the Defender listener.
     ///
     /// # Errors
     /// [`ChannelError`]: the Console must not start.

@@ -1,9 +1,9 @@
 //! Who may wait at a listener before having said who it is, so that strangers cannot keep friends out.
 //!
-//! Each accepted connection takes a *place*. While it sends nothing it is *silent*: when places run out, the
-//! longest silent one is shown the door, unless it has only just come (in a herd, the first byte may take a while). Once it speaks it waits for a *turn*, first come first served, so that
-//! a herd is handshaken one after the other instead of all at once and each too late. A peer that dawdles during
-//! its turn keeps its place but loses the turn.
+//! Each accepted connection takes a *place*. While it sends nothing it is *silent*: when places run out, the longest
+//! silent one is shown the door, unless it has only just come (in a herd, the first byte may take a while). Once it
+//! speaks it waits for a *turn*, first come first served, so that a herd is handshaken one after the other instead of
+//! all at once and each too late. A peer that dawdles during its turn keeps its place but loses the turn.
 
 use std::collections::BTreeMap;
 use std::future::Future;

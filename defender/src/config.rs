@@ -350,5 +350,4 @@ const LEVEL: &str = "--log-level (DEFENDER_LOG_LEVEL)";
 const FORMAT: &str = "--log-format (DEFENDER_LOG_FORMAT)";
 
 #[cfg(test)]
-#[path = "config/tests.rs"]
 mod tests;

@@ -1,4 +1,5 @@
-//! One attempt to reach the Console: addresses, TCP (straight or through a proxy, `dial/tunnel.rs`), TLS, WebSocket, `hello`, `welcome`.
+//! One attempt to reach the Console: addresses, TCP (straight or through a proxy, `dial/tunnel.rs`), TLS, WebSocket,
+//! `hello`, `welcome`.
 //!
 //! It has succeeded only when `welcome` was read: a TLS 1.3 client is done before the server has judged its
 //! certificate, so a refusal arrives with the first read. Why an attempt failed is in `dial/error.rs`; what comes

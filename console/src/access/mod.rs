@@ -1,5 +1,5 @@
-//! Who is calling: users with passwords, bearer tokens, sessions, access keys, the first administrator. What a caller may do is in
-//! `web/auth.rs`.
+//! Who is calling: users with passwords, bearer tokens, sessions, access keys, the first administrator. What a caller
+//! may do is in `web/auth.rs`.
 //!
 //! ```text
 //! password.rs   Argon2id, a few at a time

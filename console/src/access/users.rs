@@ -1,6 +1,6 @@
 //! Users as administrators add, change and remove them, and passwords as their users change them. Roles count with the
-//! next call, a new password and a removal end the user's tokens, and all of them end the user's sessions and the event streams of everybody, whose readers come back and prove themselves
-//! again.
+//! next call, a new password and a removal end the user's tokens, and all of them end the user's sessions and the event
+//! streams of everybody, whose readers come back and prove themselves again.
 
 use std::net::IpAddr;
 

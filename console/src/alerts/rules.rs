@@ -290,5 +290,4 @@ pub const TEST_LASTS: Duration = Duration::minutes(1);
 const AWAY_GROUP: &str = "disconnected-many/";
 
 #[cfg(test)]
-#[path = "rules/tests.rs"]
 mod tests;

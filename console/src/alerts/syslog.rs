@@ -177,5 +177,4 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const MOST_DATAGRAM: usize = 2048;
 
 #[cfg(test)]
-#[path = "syslog/tests.rs"]
 mod tests;

@@ -377,5 +377,4 @@ const CHECK: std::ops::Range<usize> = 39..55;
 const SECRETS: usize = 55;
 
 #[cfg(test)]
-#[path = "seal/tests.rs"]
 mod tests;

@@ -120,7 +120,8 @@ impl Default for BundleOrder {
 }
 
 impl Enrolment {
-    /// Issues from `authority` while `defender` runs on its material; `state` is what `store` has. Run [`Enrolment::run`].
+    /// Issues from `authority` while `defender` runs on its material; `state` is what `store` has. Run
+    /// [`Enrolment::run`].
     #[must_use]
     pub fn new(
         authority: Arc<Authority>,

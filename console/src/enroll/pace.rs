@@ -1,5 +1,5 @@
-//! How many certificates are signed a second: neither a fleet that asks at once nor one Defender that never stops may take
-//! all processors.
+//! How many certificates are signed a second: neither a fleet that asks at once nor one Defender that never stops may
+//! take all processors.
 
 use time::OffsetDateTime;
 

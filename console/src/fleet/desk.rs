@@ -1,7 +1,7 @@
 //! The commands that one session was asked to send, and who waits for their results.
 //!
-//! There is one only while a command is under way: a session of which nobody wants anything costs nothing. What a Defender
-//! sends is matched by the command's id; what nobody waits for any more is dropped.
+//! There is one only while a command is under way: a session of which nobody wants anything costs nothing. What a
+//! Defender sends is matched by the command's id; what nobody waits for any more is dropped.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -233,5 +233,4 @@ const LATE: Duration = Duration::from_secs(30);
 const LONGEST_REASON: usize = 200;
 
 #[cfg(test)]
-#[path = "desk/tests.rs"]
 mod tests;

@@ -177,5 +177,4 @@ impl Query {
 }
 
 #[cfg(test)]
-#[path = "query/tests.rs"]
 mod tests;

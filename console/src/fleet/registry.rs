@@ -299,5 +299,4 @@ impl Entry {
 }
 
 #[cfg(test)]
-#[path = "registry/tests.rs"]
 mod tests;

@@ -312,9 +312,7 @@ const UPSERT_RECORDS_TAIL: &str = "ON CONFLICT (id) DO UPDATE SET hostname = exc
 /// Rows in one statement: 14 columns each stay well below SQLite's 32,766 parameters.
 const CHUNK: usize = 32;
 
-#[path = "fleet/certificates.rs"]
 mod certificates;
 
 #[cfg(test)]
-#[path = "fleet/tests.rs"]
 mod tests;

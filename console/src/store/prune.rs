@@ -5,7 +5,8 @@ use time::OffsetDateTime;
 use super::Store;
 
 impl Store {
-    /// Removes old reports, history and certificates that expired long ago; what cannot be removed is tried again the next time.
+    /// Removes old reports, history and certificates that expired long ago; what cannot be removed is tried again the
+    /// next time.
     pub(super) async fn prune(&self, now: OffsetDateTime) {
         for (what, pruned) in [
             ("reports", self.prune_reports(now - KEEP_REPORTS).await),

@@ -24,7 +24,8 @@ struct Lent {
     back: Option<oneshot::Sender<Body>>,
 }
 
-/// An answer whose head goes out at once, for clients that then stop, and whose body follows when the rest of the request is read.
+/// An answer whose head goes out at once, for clients that then stop, and whose body follows when the rest of the
+/// request is read.
 struct Held {
     rest: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     answer: Body,

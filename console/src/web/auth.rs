@@ -1,7 +1,7 @@
 //! Who may call what: a handler takes one of these as an argument, and runs only for callers who may.
 //!
-//! `Authorization: Bearer TOKEN` (or an access key), Basic, or the cookie of the web UI. The argument stands first, so that strangers learn nothing of what
-//! else is wrong with their call.
+//! `Authorization: Bearer TOKEN` (or an access key), Basic, or the cookie of the web UI. The argument stands first, so
+//! that strangers learn nothing of what else is wrong with their call.
 
 use std::pin::Pin;
 

@@ -54,7 +54,9 @@ impl Done {
     }
 }
 
-/// Decommissions many Defenders, for administrators, operators and programs that manage Defenders, each as `DELETE defenders/{id}` does.
+/// Decommissions many Defenders, each as `DELETE defenders/{id}` does.
+///
+/// For administrators, operators and programs that manage Defenders.
 #[utoipa::path(post, path = "/defenders/decommission", tag = "defenders", operation_id = "decommission_many",
     request_body = Ids,
     responses((status = 200, description = "What became of each, in the order given", body = Vec<Done>)))]

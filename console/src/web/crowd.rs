@@ -1,6 +1,6 @@
-//! How many connections one address, or one IPv6 network, may have open at once, so that one host cannot take all that the
-//! Console has. The connections of a trusted proxy do not count; instead, each client behind it may make as many calls at
-//! once.
+//! How many connections one address, or one IPv6 network, may have open at once, so that one host cannot take all that
+//! the Console has. The connections of a trusted proxy do not count; instead, each client behind it may make as many
+//! calls at once.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

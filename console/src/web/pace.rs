@@ -1,5 +1,6 @@
-//! Streams of HTTP/2 whose reader takes nothing of its answer. On HTTP/1 the connection stops, and `patient.rs` sees that;
-//! here the connection goes on while one stream's window stays shut, and the answer would wait in memory for good.
+//! Streams of HTTP/2 whose reader takes nothing of its answer. On HTTP/1 the connection stops, and `patient.rs` sees
+//! that; here the connection goes on while one stream's window stays shut, and the answer would wait in memory for
+//! good.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -21,8 +21,9 @@ use super::input::{Body, Id};
 use crate::fleet::{CommandError, Fleet, SessionHandle};
 use crate::store::audits::{Action, Actor, Deed};
 
-/// Starts a Defender afresh, for administrators, operators and programs that manage Defenders: it ends its connection in good order, starts anew in the
-/// same process and connects again. Reports are kept.
+/// Starts a Defender afresh, for administrators, operators and programs that manage Defenders.
+///
+/// It ends its connection in good order, starts anew in the same process and connects again. Reports are kept.
 #[utoipa::path(post, path = "/defenders/{id}/restart", tag = "defenders", params(("id" = uuid::Uuid, Path)),
     responses((status = 204, description = "The Defender restarts now"),
         (status = 404, description = "No such Defender, or decommissioned"),

@@ -37,8 +37,8 @@ pub(super) struct Filter {
     /// Only those whose certificate has ended or ends within this time: a whole number and `s`, `m`, `h` or `d`, for
     /// example `30d`.
     pub(super) expires_within: Option<String>,
-    /// Only those whose host name, address, id, version, operating system, kernel, architecture or cluster contains this text,
-    /// in upper or lower case; from eight characters on, also those whose fingerprint does.
+    /// Only those whose host name, address, id, version, operating system, kernel, architecture or cluster contains
+    /// this text, in upper or lower case; from eight characters on, also those whose fingerprint does.
     pub(super) search: Option<String>,
     /// What to sort by, host name unless told. Where that is equal: by host name, then by id.
     #[param(inline)]

@@ -39,8 +39,8 @@ pub(super) struct From {
 }
 
 /// A Defender's own log as it grows, for administrators, operators and auditors: server-sent events `connected`
-/// `{"boot"}`, `line` `{"n","text"}`, `dropped` `{"lines"}`, `disconnected` `{"detail"}`, and `refused` `{"detail"}` at the end of a
-/// stream that cannot go on.
+/// `{"boot"}`, `line` `{"n","text"}`, `dropped` `{"lines"}`, `disconnected` `{"detail"}`, and `refused` `{"detail"}` at
+/// the end of a stream that cannot go on.
 #[utoipa::path(get, path = "/defenders/{id}/log/stream", tag = "defenders", operation_id = "log_stream",
     params(("id" = uuid::Uuid, Path), From,
         ("Last-Event-ID" = Option<String>, Header, description = "Begin after this line")),

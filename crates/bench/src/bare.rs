@@ -88,8 +88,9 @@ fn answer(message: ToConsole) -> Option<ToDefender> {
 fn material(dir: &Path) -> Result<certs::Material> {
     let now = OffsetDateTime::now_utc();
     let authority = Authority::open_or_create(&dir.join("authority"), now)?;
-    let client =
-        authority.issue_client(certs::Holder::Nobody, "bench", Duration::from_secs(24 * 60 * 60), now)?;
+    // With a registration a Defender would ask for a certificate, which nobody here would issue.
+    let holder = certs::Holder::Defender("bench");
+    let client = authority.issue_client(holder, "bench", Duration::from_secs(24 * 60 * 60), now)?;
     let bundle = dir.join("bundle");
     std::fs::create_dir_all(&bundle)?;
     let ca_pem = authority.ca_pem();

@@ -40,8 +40,6 @@ pub struct KeyRequest {
 pub enum Holder<'a> {
     /// The Defender of this identity, a UUID: `urn:uuid:IDENTITY`.
     Defender(&'a str),
-    /// Whoever it is: no URI.
-    Nobody,
     /// A Defender that has yet to ask for one of its own, with the registration of this UUID: [`REGISTRATION_URN`].
     Registration(&'a str),
 }
@@ -93,7 +91,8 @@ pub(crate) struct Generated {
 }
 
 impl Dates {
-    /// From an hour before `now` (a tenth of a shorter `life` than ten hours), for clocks that are behind, to `life` after it.
+    /// From an hour before `now` (a tenth of a shorter `life` than ten hours), for clocks that are behind, to `life`
+    /// after it.
     pub(crate) fn starting(now: OffsetDateTime, life: Duration) -> Self {
         // Certificates count in seconds.
         let now = now.replace_nanosecond(0).unwrap_or(now);
@@ -200,7 +199,6 @@ fn client_params(
     let mut params = params(common_name, dates)?;
     let (prefix, mark) = match holder {
         Holder::Defender(identity) => (IDENTITY_URN, identity),
-        Holder::Nobody => return Ok(params),
         Holder::Registration(registration) => (REGISTRATION_URN, registration),
     };
     let is_word = !mark.is_empty() && mark.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');

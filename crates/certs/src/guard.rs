@@ -1,6 +1,6 @@
 //! Who is refused at the Console's Defender listener although a CA vouches for the certificate: whoever was
-//! decommissioned, and whom a revocation list names. The rules change while configurations that were made with them are in use; what the Console
-//! knows of a certificate is decided by its fleet, what TLS says about it here.
+//! decommissioned, and whom a revocation list names. The rules change while configurations that were made with them are
+//! in use; what the Console knows of a certificate is decided by its fleet, what TLS says about it here.
 
 use std::cell::RefCell;
 use std::collections::HashSet;

@@ -334,5 +334,4 @@ fn is_unsafe(c: char) -> bool {
 const PLENTY: usize = 64;
 
 #[cfg(test)]
-#[path = "logging/tests.rs"]
 mod tests;

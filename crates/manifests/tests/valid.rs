@@ -1,6 +1,6 @@
 //! Any combination of good flags gives files that are valid, consistent and always the same, and charts that render the
-//! same objects. Judged by `judge.py`: strict schemas of each version of Kubernetes, Helm itself, and, where it lies beside
-//! the checkout, `../shared/tools/validate-manifests` with the schemas of the other kinds.
+//! same objects. Judged by `judge.py`: strict schemas of each version of Kubernetes, Helm itself, and, where it lies
+//! beside the checkout, `../shared/tools/validate-manifests` with the schemas of the other kinds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

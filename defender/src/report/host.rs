@@ -294,5 +294,4 @@ const RUNTIMES: [(&str, &[&str]); 4] = [
 ];
 
 #[cfg(test)]
-#[path = "host/tests.rs"]
 mod tests;

@@ -42,7 +42,7 @@ pub struct ConsoleFlags {
         value_parser = clap::value_parser!(u16).range(1..))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_port: Option<u16>,
-    #[allow(
+    #[expect(
         rustdoc::broken_intra_doc_links,
         reason = "the text of --help: brackets are what may be left out"
     )]

@@ -21,7 +21,7 @@ pub struct WorkloadFlags {
     #[arg(long, value_name = "IMAGE", help_heading = IMAGE)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    #[allow(
+    #[expect(
         rustdoc::broken_intra_doc_links,
         reason = "the text of --help: brackets are what may be left out"
     )]

@@ -1,5 +1,6 @@
-//! `/deploy`: the files that Consoles and Defenders are deployed with, and the commands that write the same. A Console's file
-//! holds no secret and is on the page; Defenders' files hold a key, so a call of the API writes one when it is asked for.
+//! `/deploy`: the files that Consoles and Defenders are deployed with, and the commands that write the same. A
+//! Console's file holds no secret and is on the page; Defenders' files hold a key, so a call of the API writes one when
+//! it is asked for.
 //!
 //! ```text
 //! mod.rs       what is chosen, and what comes of it
