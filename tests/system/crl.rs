@@ -9,19 +9,12 @@ use system_tests::wire::End;
 use system_tests::{Channel, Identity, OpensslPki, SOON, TestConsole, TestDefender, Wire, holds};
 use uuid::Uuid;
 
-use crate::stage::{Stage, assert_never_disconnected};
+use crate::stage::{Stage, assert_never_disconnected, refusal};
 
 const FILE: &str = "defender-crl.pem";
 
 fn put(console: &TestConsole, manner: Manner, list: &str) {
     manner.place(&console.custom_dir(), &vec![(FILE, list.as_bytes().to_vec())]);
-}
-
-async fn refusal(console: &TestConsole, identity: &Identity) -> String {
-    match Wire::connect(console.defenders, identity).await {
-        Ok(_) => panic!("let in"),
-        Err(error) => error.to_string(),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

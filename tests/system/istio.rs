@@ -1,5 +1,5 @@
-//! Behind a real Envoy that is set up by what `console export istio` writes, as Istio's ingress gateway is: HTTPS that ends
-//! there and HTTPS that does not, Defenders, rotations, and the addresses of those who call.
+//! Behind a real Envoy that is set up by what `console export istio` writes, as Istio's ingress gateway is: HTTPS that
+//! ends there and HTTPS that does not, Defenders, rotations, and the addresses of those who call.
 
 use std::net::Ipv4Addr;
 

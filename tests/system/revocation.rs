@@ -7,7 +7,7 @@ use system_tests::wire::{End, hello};
 use system_tests::{Api, Channel, Identity, OpensslPki, SOON, TestConsole, TestDefender, Wire, eventually};
 use uuid::Uuid;
 
-use crate::stage::{Stage, only_defender};
+use crate::stage::{Stage, only_defender, refusal};
 
 /// The certificate that the Console has issued to a Defender.
 fn own_identity(defender: &TestDefender) -> Identity {
@@ -24,14 +24,6 @@ fn own_identity(defender: &TestDefender) -> Identity {
 async fn decommission(api: &Api, id: impl std::fmt::Display) {
     let answer = api.call(Method::DELETE, &format!("defenders/{id}"), None).await;
     assert_eq!(answer.status, 204);
-}
-
-/// What the handshake with this certificate comes to.
-async fn refusal(console: &TestConsole, identity: &Identity) -> String {
-    match Wire::connect(console.defenders, identity).await {
-        Ok(_) => panic!("let in"),
-        Err(error) => error.to_string(),
-    }
 }
 
 /// What becomes of a `hello`.

@@ -7,7 +7,8 @@ use system_tests::api::Events;
 use system_tests::place::{Files, Manner};
 use system_tests::tls::leaf_sha256;
 use system_tests::{
-    Api, Channel, Dialer, OpensslPki, PemSet, Program, SOON, TestConsole, TestDefender, eventually,
+    Api, Channel, Dialer, Identity, OpensslPki, PemSet, Program, SOON, TestConsole, TestDefender, Wire,
+    eventually,
 };
 
 pub struct Stage {
@@ -36,6 +37,11 @@ impl Stage {
             .custom(&Channel::Defender.files(&pki.client()))
             .connect()
             .await;
+        Self::of(pki, console, defender).await
+    }
+
+    /// Of programs that run.
+    pub async fn of(pki: OpensslPki, console: TestConsole, defender: TestDefender) -> Self {
         let api = console.api().await;
         let id = only_defender(&api).await["id"].as_str().expect("an id").to_owned();
         Self { pki, console, defender, api, id }
@@ -109,6 +115,14 @@ impl Stage {
 /// SHA-256 of the leaf that a port serves.
 pub async fn served(port: u16) -> String {
     Dialer::blind().look(port).await.expect("a handshake").leaf_sha256
+}
+
+/// Why a handshake with this certificate fails.
+pub async fn refusal(console: &TestConsole, identity: &Identity) -> String {
+    match Wire::connect(console.defenders, identity).await {
+        Ok(_) => panic!("let in"),
+        Err(error) => error.to_string(),
+    }
 }
 
 /// The one Defender of a Console, once it is connected.

@@ -10,10 +10,10 @@ use system_tests::mount::Mount;
 use system_tests::place::Manner;
 use system_tests::tls::leaf_sha256;
 use system_tests::{
-    Api, Channel, Dialer, OpensslPki, Program, SOON, TestConsole, TestDefender, eventually, holds, pass,
+    Channel, Dialer, OpensslPki, PemSet, Program, SOON, TestConsole, TestDefender, eventually, holds, pass,
 };
 
-use crate::stage::{only_defender, served};
+use crate::stage::{Stage, served};
 
 /// No Defender has been reported gone. Where HTTPS rotates, the stream itself ends.
 fn assert_never_disconnected(events: &Events) {
@@ -22,10 +22,7 @@ fn assert_never_disconnected(events: &Events) {
 
 /// All three channels on custom sets, each program with a mount of its own.
 struct Remote {
-    console: TestConsole,
-    defender: TestDefender,
-    api: Api,
-    pki: OpensslPki,
+    stage: Stage,
     mounts: [Mount; 2],
 }
 
@@ -34,79 +31,47 @@ impl Remote {
         let pki = OpensslPki::new();
         let mounts = [Mount::new().await, Mount::new().await];
         for channel in Channel::ALL {
-            store(&mounts, channel, Manner::InPlace, &pki);
+            store(&mounts, channel, Manner::InPlace, &pki.set_for(channel));
         }
         let dir = |mount: &Mount| mount.point().to_string_lossy().into_owned();
         let console = TestConsole::setup().flag("--custom-certs-dir", &dir(&mounts[0])).start().await;
         let setup = TestDefender::setup(&console.address()).flag("--custom-certs-dir", &dir(&mounts[1]));
         let defender = setup.connect().await;
-        let api = console.api().await;
-        only_defender(&api).await;
-        Self { console, defender, api, pki, mounts }
+        Self { stage: Stage::of(pki, console, defender).await, mounts }
     }
 
     fn program(&self, channel: Channel) -> &Program {
-        match channel {
-            Channel::Defender => self.defender.program(),
-            Channel::Https | Channel::WebSocket => self.console.program(),
-        }
-    }
-
-    async fn in_effect(&self, channel: Channel) -> String {
-        match channel {
-            Channel::Defender => {
-                let defender = only_defender(&self.api).await;
-                defender["certificate"]["sha256"].as_str().expect("a fingerprint").to_owned()
-            }
-            Channel::Https => served(self.console.https).await,
-            Channel::WebSocket => served(self.console.defenders).await,
-        }
+        self.stage.program(channel)
     }
 
     /// Puts a new set on the storage and waits until peers see it.
     async fn rotate(&self, channel: Channel, manner: Manner) {
         let mark = self.program(channel).mark();
-        let wanted = store(&self.mounts, channel, manner, &self.pki);
-        self.program(channel).line_after(mark, channel.rotated_text()).await;
-        eventually(&format!("{channel:?} shows the new leaf"), SOON, async || {
-            let seen = self.in_effect(channel).await;
-            if seen == wanted { Ok(()) } else { Err(seen) }
-        })
-        .await;
+        let set = self.stage.pki.set_for(channel);
+        store(&self.mounts, channel, manner, &set);
+        self.stage.taken(channel, mark, &set).await;
     }
 
     /// Both programs go on as they are: handshakes on both ports, the API, a page, the Defender.
-    async fn goes_on(&self, before: &[String]) {
-        for (channel, leaf) in Channel::ALL.into_iter().zip(before) {
-            assert_eq!(&self.in_effect(channel).await, leaf, "{channel:?}");
-        }
-        let page = self.api.call(reqwest::Method::GET, "certificates", None).await;
-        assert_eq!(page.status, 200);
-        assert_eq!(self.defender.status().0, Some(0), "{:?}", self.defender.status());
-    }
-
-    async fn all_in_effect(&self) -> Vec<String> {
-        let mut all = Vec::new();
-        for channel in Channel::ALL {
-            all.push(self.in_effect(channel).await);
-        }
-        all
+    async fn goes_on(&self, before: &[(Channel, String)]) {
+        let Stage { api, defender, .. } = &self.stage;
+        assert_eq!(self.stage.all_in_effect().await, before);
+        assert_eq!(api.call(reqwest::Method::GET, "certificates", None).await.status, 200);
+        assert_eq!(defender.status().0, Some(0), "{:?}", defender.status());
     }
 }
 
-/// Puts a new set on the storage of its program, where nobody watches; SHA-256 of its leaf.
-fn store(mounts: &[Mount; 2], channel: Channel, manner: Manner, pki: &OpensslPki) -> String {
+/// Puts a set on the storage of its program, where nobody watches.
+fn store(mounts: &[Mount; 2], channel: Channel, manner: Manner, set: &PemSet) {
     let [console, defender] = mounts;
     let mount = if channel == Channel::Defender { defender } else { console };
-    let set = pki.set_for(channel);
-    manner.place(&mount.storage(), &channel.files(&set));
-    leaf_sha256(&set.cert)
+    manner.place(&mount.storage(), &channel.files(set));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_that_raise_no_event_are_found_by_polling_and_all_three_channels_rotate() {
     let remote = Remote::start().await;
-    let events = remote.api.events().await;
+    let events = remote.stage.api.events().await;
     // A Console on the same mount that looks once an hour shows that no event comes.
     let dir = remote.mounts[0].point().to_string_lossy().into_owned();
     let setup = TestConsole::setup().flag("--custom-certs-dir", &dir).flag("--custom-certs-poll", "1h");
@@ -128,8 +93,8 @@ async fn changes_that_raise_no_event_are_found_by_polling_and_all_three_channels
 #[tokio::test(flavor = "multi_thread")]
 async fn storage_that_is_unmounted_is_a_warning_and_comes_back_with_new_certificates() {
     let mut remote = Remote::start().await;
-    let events = remote.api.events().await;
-    let before = remote.all_in_effect().await;
+    let events = remote.stage.api.events().await;
+    let before = remote.stage.all_in_effect().await;
     let marks = Channel::ALL.map(|channel| remote.program(channel).mark());
     for mount in &mut remote.mounts {
         mount.unmount().await;
@@ -151,8 +116,8 @@ async fn storage_that_is_unmounted_is_a_warning_and_comes_back_with_new_certific
 #[tokio::test(flavor = "multi_thread")]
 async fn storage_that_breaks_is_one_error_a_channel_and_is_followed_again_once_mounted_anew() {
     let mut remote = Remote::start().await;
-    let events = remote.api.events().await;
-    let before = remote.all_in_effect().await;
+    let events = remote.stage.api.events().await;
+    let before = remote.stage.all_in_effect().await;
     let marks = Channel::ALL.map(|channel| remote.program(channel).mark());
     for mount in &mut remote.mounts {
         mount.kill_server();
@@ -178,7 +143,7 @@ async fn storage_that_breaks_is_one_error_a_channel_and_is_followed_again_once_m
         mount.mount().await;
     }
     eventually("the refusal is forgotten", SOON, async || {
-        let refusal = remote.api.certificate("console-https").await["last_error"].clone();
+        let refusal = remote.stage.api.certificate("console-https").await["last_error"].clone();
         if refusal.is_null() { Ok(()) } else { Err(refusal) }
     })
     .await;
@@ -191,8 +156,8 @@ async fn storage_that_breaks_is_one_error_a_channel_and_is_followed_again_once_m
 #[tokio::test(flavor = "multi_thread")]
 async fn storage_that_hangs_holds_up_nothing_but_itself() {
     let remote = Remote::start().await;
-    let events = remote.api.events().await;
-    let before = remote.all_in_effect().await;
+    let events = remote.stage.api.events().await;
+    let before = remote.stage.all_in_effect().await;
     let marks = Channel::ALL.map(|channel| remote.program(channel).mark());
     for mount in &remote.mounts {
         mount.hang().await;
@@ -202,7 +167,7 @@ async fn storage_that_hangs_holds_up_nothing_but_itself() {
         assert!(line.contains("WARN") && line.contains("what runs goes on"), "{line}");
     }
     remote.goes_on(&before).await;
-    let page = Dialer::blind().get(remote.console.https, "/login").await.expect("served");
+    let page = Dialer::blind().get(remote.stage.console.https, "/login").await.expect("served");
     assert_eq!(page.0, 200);
     remote.mounts.iter().for_each(Mount::go_on);
     for channel in Channel::ALL {
@@ -221,7 +186,7 @@ async fn both_programs_stop_in_time_while_their_storage_hangs() {
     for (channel, mark) in Channel::ALL.into_iter().zip(marks) {
         remote.program(channel).line_after(mark, DOES_NOT_ANSWER).await;
     }
-    for program in [remote.defender.program_mut(), remote.console.program_mut()] {
+    for program in [remote.stage.defender.program_mut(), remote.stage.console.program_mut()] {
         let begin = Instant::now();
         program.signal(Signal::SIGTERM);
         let status = program.exit(SOON).await;
