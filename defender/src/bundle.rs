@@ -2,16 +2,12 @@
 //!
 //! When it is looked for is in `start.rs`. No error quotes the content: it holds a key.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-use anyhow::Context as _;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use certs::{CertError, Channel, Found, Material, REGISTRATION_URN, RawMaterial};
-use lifecycle::atomic::{self, Durability};
 use serde::Deserialize;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -74,21 +70,13 @@ pub fn decode(text: &BundleText) -> Result<Material, BundleError> {
     Ok(Material::parse(raw)?)
 }
 
-/// Writes the three files of a good string into `dir`, for their owner only, and makes `dir` if need be.
+/// The three files in the string.
 ///
 /// # Errors
-/// [`BundleError`] within, before anything is written; else what the system says of a file.
-pub fn unpack(text: &BundleText, dir: &Path) -> anyhow::Result<()> {
+/// [`BundleError`] also where the files could not be used.
+pub(crate) fn unpack(text: &BundleText) -> Result<Files, BundleError> {
     decode(text)?;
-    let files = files(text)?;
-    let mut closed = DirBuilder::new();
-    closed.recursive(true).mode(0o700).create(dir).with_context(|| format!("making {}", dir.display()))?;
-    let contents = [files.ca.as_bytes(), files.cert.as_bytes(), files.key.as_bytes()];
-    Channel::Defender.files().names().zip(contents).try_for_each(|(name, content)| {
-        let file = dir.join(name);
-        atomic::write(&file, content, Durability::PowerLoss)
-            .with_context(|| format!("writing {}", file.display()))
-    })
+    files(text)
 }
 
 fn files(text: &BundleText) -> Result<Files, BundleError> {
@@ -107,6 +95,14 @@ pub(crate) struct Files {
     pub(crate) cert: String,
     #[serde(rename = "defender-client-key.pem", deserialize_with = "secret")]
     pub(crate) key: Zeroizing<String>,
+}
+
+impl Files {
+    /// Name and content of each.
+    pub(crate) fn by_name(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let contents = [self.ca.as_bytes(), self.cert.as_bytes(), self.key.as_bytes()];
+        Channel::Defender.files().names().zip(contents)
+    }
 }
 
 /// Whether the Console has issued it for asking for a certificate of one's own.

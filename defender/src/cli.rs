@@ -199,7 +199,8 @@ pub struct ProxyVariables {
 }
 
 impl ProxyVariables {
-    fn of_this_process() -> Self {
+    /// What this process was started with.
+    pub(crate) fn of_this_process() -> Self {
         // What is no text names no host.
         let read = |name: &str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
         Self {

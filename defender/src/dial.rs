@@ -37,7 +37,7 @@ pub(crate) use error::in_plain_words;
 pub use error::{Answer, DialError};
 pub use step::{About, Step};
 pub use tunnel::TunnelError;
-pub(crate) use tunnel::reach;
+pub(crate) use tunnel::{reach, reach_by};
 
 use crate::clock;
 use crate::config::ConsoleAddress;

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use certs::{CertError, Channel, CustomDir, Found, Material, Meanwhile, RawMaterial, Watch, custom_at_start};
+use certs::{
+    CertError, Channel, CustomDir, Fingerprint, Found, Material, Meanwhile, RawMaterial, Watch,
+    custom_at_start,
+};
 use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -82,7 +85,7 @@ pub async fn find(
 
 async fn find_or_wait(sources: &Sources, board: &Board) -> Result<Foundation, StartError> {
     let first = sources.clone();
-    let place = sources.bundle_dir.display();
+    let place = sources.places();
     let found = certs::look(place, Meanwhile::Waits, &mut false, move || first.look()).await?;
     match found.or_else(|| with_own(sources)) {
         Some(foundation) => Ok(foundation),
@@ -112,9 +115,7 @@ async fn wait(sources: &Sources, board: &Board) -> Result<Foundation, StartError
             }
             Seen::Bundle { refused, bundle } => (refused, bundle),
         };
-        if let Some(error) = custom {
-            tell_refused(&error, &mut refused, board);
-        }
+        tell_refused(custom, &mut refused, board);
         suspect = match (bundle, suspect) {
             (Ok(Some(bundle)), _) => return Ok(with_bundle(bundle)),
             (Ok(None), _) => None,
@@ -133,10 +134,17 @@ async fn wait(sources: &Sources, board: &Board) -> Result<Foundation, StartError
     }
 }
 
+/// A custom set that cannot be used.
+struct RefusedSet {
+    /// Of what was read; `None` where something could not be read.
+    set: Option<Fingerprint>,
+    error: Box<CertError>,
+}
+
 /// What a waiting Defender has seen.
 enum Seen {
     /// No custom set that can be used.
-    Bundle { refused: Option<CertError>, bundle: Result<Option<Material>, BundleError> },
+    Bundle { refused: Option<RefusedSet>, bundle: Result<Option<Material>, BundleError> },
     /// A custom set, which wins.
     Custom(Result<Foundation, StartError>),
 }
@@ -189,18 +197,29 @@ impl Sources {
     }
 
     /// A complete set that would also be taken by a running Defender.
-    fn custom_while_waiting(&self) -> Result<Option<Material>, CertError> {
+    fn custom_while_waiting(&self) -> Result<Option<Material>, RefusedSet> {
         if !self.custom.is_watched() {
             return Ok(None);
         }
-        let raw = match RawMaterial::read(Channel::Defender, self.custom.path())? {
+        let unread = |error| RefusedSet { set: None, error: Box::new(error) };
+        let raw = match RawMaterial::read(Channel::Defender, self.custom.path()).map_err(unread)? {
             Found::Complete(raw) => raw,
             Found::Missing(_) => return Ok(None),
         };
-        match Material::parse(raw)?.unfit(OffsetDateTime::now_utc()) {
-            Some(error) => Err(error),
-            None => custom_at_start(Channel::Defender, &self.custom),
+        let set = Some(raw.fingerprint());
+        let material = Material::parse(raw).map_err(|error| RefusedSet { set, error: Box::new(error) })?;
+        match material.unfit(OffsetDateTime::now_utc()) {
+            Some(error) => Err(RefusedSet { set, error: Box::new(error) }),
+            None => custom_at_start(Channel::Defender, &self.custom).map_err(unread),
         }
+    }
+
+    /// Where certificates are looked for, to be shown.
+    fn places(&self) -> String {
+        let custom = self.custom.is_watched().then(|| self.custom.path());
+        let bundle = self.bundle.is_none().then_some(self.bundle_dir.as_path());
+        let all = custom.into_iter().chain(bundle).map(|dir| dir.display().to_string());
+        all.collect::<Vec<_>>().join(" or ")
     }
 }
 
@@ -251,13 +270,24 @@ fn announce(sources: &Sources, board: &Board) {
     board.fault(text, OffsetDateTime::now_utc());
 }
 
-/// Once for each cause: waiting goes on.
-fn tell_refused(error: &CertError, told: &mut Option<String>, board: &Board) {
+/// Once for each set and cause: waiting goes on.
+fn tell_refused(
+    refused: Option<RefusedSet>,
+    told: &mut Option<(Option<Fingerprint>, String)>,
+    board: &Board,
+) {
+    let Some(RefusedSet { set, error }) = refused else {
+        *told = None;
+        return;
+    };
     let text = format!("Failed to load {} custom certificates: {error}", Channel::Defender.log_name());
-    if told.as_ref() != Some(&text) {
-        tracing::error!(remedy = error.remedy(), "{text}");
-        board.fault(text.clone(), OffsetDateTime::now_utc());
-        *told = Some(text);
+    let news = Some((set, text));
+    if *told != news {
+        if let Some((_, text)) = &news {
+            tracing::error!(remedy = error.remedy(), "{text}");
+            board.fault(text.clone(), OffsetDateTime::now_utc());
+        }
+        *told = news;
     }
 }
 

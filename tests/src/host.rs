@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::engine::{Engine, done, tried};
 use crate::program::binary;
 use crate::{SOON, eventually};
@@ -12,6 +14,7 @@ use crate::{SOON, eventually};
 /// The host; it ends with the test.
 pub struct Host<'a> {
     engine: &'a Engine,
+    image: String,
     container: String,
 }
 
@@ -30,13 +33,14 @@ impl<'a> Host<'a> {
         let mut pack = Command::new("tar");
         pack.arg("-C").arg(&root).args(["-c", "."]).stdout(Stdio::piped());
         let mut pack = pack.spawn().expect("tar");
-        let mut import = engine.docker(&["import", "-", IMAGE]);
+        let image = format!("garrison-test-host-{}:1", Uuid::new_v4());
+        let mut import = engine.docker(&["import", "-", &image]);
         let imported = import.stdin(pack.stdout.take().expect("a pipe")).output().expect("docker");
         assert!(pack.wait().expect("tar ends").success() && imported.status.success(), "{imported:?}");
 
         let container =
-            done(&mut engine.docker(&[&["run", "--detach"], CONFINEMENT, &[IMAGE, INIT]].concat()));
-        let host = Self { engine, container };
+            done(&mut engine.docker(&[&["run", "--detach"], CONFINEMENT, &[&image, INIT]].concat()));
+        let host = Self { engine, image, container };
         eventually("systemd has started everything", BOOT, async || {
             let said = tried(&mut host.command("systemctl is-system-running"));
             let state = String::from_utf8_lossy(&said.stdout).trim().to_owned();
@@ -96,12 +100,12 @@ impl<'a> Host<'a> {
 impl Drop for Host<'_> {
     fn drop(&mut self) {
         let _ = tried(&mut self.engine.docker(&["rm", "--force", "--volumes", &self.container]));
+        let _ = tried(&mut self.engine.docker(&["image", "rm", &self.image]));
     }
 }
 
 /// Where scripts run. Out of sight for a confined service.
 const PLACE: &str = "/root/garrison";
-const IMAGE: &str = "garrison-test/host:1";
 const INIT: &str = "/sbin/init";
 /// What systemd needs in a container: to mount, and groups of processes.
 const CONFINEMENT: &[&str] = &[

@@ -1,5 +1,9 @@
 //! A proxy on the way to the Console: squid, with and without credentials.
 
+use std::process::Command;
+
+use system_tests::console::PASSWORD;
+use system_tests::program::binary;
 use system_tests::{Squid, TestConsole, TestDefender};
 
 async fn console() -> TestConsole {
@@ -33,6 +37,42 @@ async fn a_defender_reaches_its_console_through_a_proxy_with_credentials_that_no
     assert!(text.contains("skip  dns:") && text.contains("ok    access:"), "{text}");
     for line in defender.program().lines().iter().map(String::as_str).chain(text.lines()) {
         assert!(!line.contains("p@ss") && !line.contains("p%40ss"), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_goes_through_the_proxy_too_and_says_so_when_it_cannot() {
+    let (console, open) = (console().await, Squid::start(None).await);
+    let closed = Squid::start(Some(("user", "right"))).await;
+    std::fs::write(console.dir().join("password"), PASSWORD).expect("written");
+    let address = format!("https://console.test:{}", console.https);
+    let export = |proxy: &str| {
+        let mut defender = Command::new(binary("defender"));
+        defender.current_dir(console.dir()).env("HTTPS_PROXY", proxy);
+        defender.args([
+            "export",
+            "kubernetes",
+            "--address",
+            &address,
+            "--cluster-address",
+            "c",
+            "--output",
+            "-",
+        ]);
+        defender.args(["--ca", "data/certificates/ca.pem", "--user", "admin", "--password-file", "password"]);
+        defender.output().expect("it runs")
+    };
+    let output = export(&open.address);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("kind: DaemonSet"), "{output:?}");
+    for (proxy, code, cause) in [
+        (closed.address.as_str(), 1, "it wants a user and a password"),
+        ("ftp://nonsense", 2, "HTTPS_PROXY: "),
+    ] {
+        let output = export(proxy);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        assert!(told.contains(cause) && told.contains("HTTPS_PROXY"), "{told}");
     }
 }
 

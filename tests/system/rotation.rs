@@ -322,7 +322,7 @@ async fn a_refused_set_is_told_once_by_log_api_and_event_until_it_is_mended() {
     .await;
     assert!(told["last_error"].as_str().expect("text").contains("defender-server-"), "{told}");
     events.expect("certificates.refused", |_| true).await;
-    holds("once per cause", Duration::from_millis(1200), async || {
+    holds("once for this set and cause", Duration::from_millis(1200), async || {
         match stage.console.program().count_after(mark, text) {
             1 => Ok(()),
             times => Err(times),

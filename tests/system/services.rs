@@ -34,13 +34,12 @@ async fn both_services_are_installed_as_documented_rotate_come_back_and_stop_in_
     wrong_settings_are_told_once(&host).await;
 
     // Stopped by the manager, both end by themselves and in time.
+    let services = [("garrison-defender", "Defender stopped"), ("garrison-console", "Console stopped")];
+    let pids = services.map(|(service, _)| host.run(&format!("systemctl show -P MainPID {service}")));
     host.run("systemctl stop garrison-defender garrison-console");
-    for (service, last) in
-        [("garrison-defender", "Defender stopped"), ("garrison-console", "Console stopped")]
-    {
+    for ((service, last), pid) in services.into_iter().zip(pids) {
         assert_eq!(host.run(&format!("systemctl show -P Result {service}")), "success");
-        let log = host.run(&format!("journalctl -u {service} -o cat"));
-        assert!(log.contains(last), "{log}");
+        host.comes(&format!("journalctl -o cat _PID={pid} | grep '{last}'")).await;
     }
     drop(host);
     engine.stop().await;

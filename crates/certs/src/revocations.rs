@@ -44,7 +44,7 @@ pub struct Revocations {
     /// Whether the file was there then.
     was_there: bool,
     /// The last error and what it was about, while it is the newest thing that was logged.
-    reported: Option<(Option<Fingerprint>, String)>,
+    reported: Option<(Fingerprint, String)>,
     next_update: Option<OffsetDateTime>,
     /// When it was last logged that the list is out of date.
     late_logged: Option<OffsetDateTime>,
@@ -92,7 +92,7 @@ impl Revocations {
                 }
             }
             Err(error) => {
-                self.refuse(&error);
+                self.refuse(&state, &error);
                 let kept = disk::read_file(&self.kept);
                 match judge(&kept, &self.kept, &material) {
                     Ok(Some(crls)) => {
@@ -198,7 +198,7 @@ impl Revocations {
                 }
                 None
             }
-            Err(error) => self.refuse(&error),
+            Err(error) => self.refuse(state, &error),
         }
     }
 
@@ -243,9 +243,9 @@ impl Revocations {
     }
 
     /// Keeps what is in force. Tells of each file and cause once, until something else happens.
-    fn refuse(&mut self, error: &CertError) -> Option<Outcome> {
+    fn refuse(&mut self, state: &FileState, error: &CertError) -> Option<Outcome> {
         let (text, remedy, channel) = (error.to_string(), error.remedy(), Channel::ConsoleDefender);
-        let reported = Some((self.judged, text.clone()));
+        let reported = Some((fingerprint(state, None), text.clone()));
         if self.reported == reported {
             return None;
         }

@@ -26,7 +26,7 @@ pub struct Prepared {
 /// Replaces `path` by `content`, mode 0600. One writer at a time: the directory has one owner.
 ///
 /// # Errors
-/// What the system says; `path` is as it was.
+/// What the system says; `path` has the old or the new content, never half of it.
 pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
     prepare(path, content, durability)?.put_in_place()
 }

@@ -74,7 +74,9 @@ pub fn decode_text<M: Message>(text: &str, limit: usize) -> Result<M, DecodeErro
     if text.len() > limit {
         return Err(DecodeError::TooBig { limit });
     }
-    let tag: Tag<'_> = object(&mut serde_json::Deserializer::from_str(text))?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let tag: Tag<'_> = object(&mut json)?;
+    json.end()?;
     Ok(M::from_tagged(&tag.tag, text)?)
 }
 

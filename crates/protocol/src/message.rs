@@ -145,6 +145,7 @@ pub struct CertificateRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Welcome {
     /// The Console that answers.
+    #[serde(deserialize_with = "object")]
     pub console: ConsoleIdentity,
     /// How often each side must be heard, in seconds.
     pub heartbeat_seconds: u64,

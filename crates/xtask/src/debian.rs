@@ -8,7 +8,8 @@ use crate::test::{command, install_missing, run};
 pub(crate) fn install() -> Result<(), String> {
     let folder = crate::root().join("target/debian");
     let (complete, place) = (folder.join("complete"), folder.join("root"));
-    if std::fs::read_to_string(&complete).is_ok_and(|text| text == PACKAGES) {
+    let wanted = format!("{RELEASE} {PACKAGES}");
+    if std::fs::read_to_string(&complete).is_ok_and(|text| text == wanted) {
         return Ok(());
     }
     install_missing("debootstrap", "--version", "debootstrap")?;
@@ -23,7 +24,7 @@ pub(crate) fn install() -> Result<(), String> {
     let include = format!("--include={PACKAGES}");
     let place = place.to_string_lossy();
     run(command("debootstrap", &["--variant=minbase", &include, RELEASE, &place]))?;
-    std::fs::write(&complete, PACKAGES).map_err(|error| format!("{}: {error}", complete.display()))
+    std::fs::write(&complete, wanted).map_err(|error| format!("{}: {error}", complete.display()))
 }
 
 const RELEASE: &str = "bookworm";

@@ -43,9 +43,12 @@ pub fn run(args: RunArgs, service: &ServiceArgs) -> ExitCode {
         return written(output::write(file, unit.as_bytes(), Readers::Anyone));
     }
     if service.dry_run {
-        let fetched = asked.map(|_| format!("install bundle into {}", config.install_bundle_dir.display()));
-        let then = fetched.into_iter().chain(COMMANDS.map(|words| words.join(" ").trim().to_owned()));
-        let shown = format!("# {UNIT}\n{unit}\n# then: {}\n", then.collect::<Vec<_>>().join("; "));
+        let first = asked.map(|_| {
+            let folder = config.install_bundle_dir.display();
+            format!("# first: the install bundle of the Console into {folder}\n")
+        });
+        let then = COMMANDS.map(|words| words.join(" ").trim().to_owned()).join("; ");
+        let shown = format!("{}# {UNIT}\n{unit}\n# then: {then}\n", first.unwrap_or_default());
         return written(output::write(Path::new("-"), shown.as_bytes(), Readers::Anyone));
     }
     if let Err(error) = install(&unit, &config, asked.as_ref(), service.root.as_deref()) {
@@ -98,20 +101,28 @@ fn install(unit: &str, config: &Config, asked: Option<&Asked>, root: Option<&Pat
         }
     }
     if let Some(asked) = asked {
-        bundle::unpack(&asked.install_bundle(&config.console)?, &below(root, &config.install_bundle_dir))?;
+        let files = bundle::unpack(&asked.install_bundle(&config.console)?)?;
+        let folder = below(root, &config.install_bundle_dir);
+        make_closed(&folder)?;
+        for (name, content) in files.by_name() {
+            output::write(&folder.join(name), content, Readers::Owner)?;
+        }
     }
     let file = below(root, Path::new(UNIT));
     let folder = file.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    let data = below(root, &config.data_dir);
-    let mut closed = DirBuilder::new();
-    closed.recursive(true).mode(0o700);
-    closed.create(&data).with_context(|| format!("making {}", data.display()))?;
+    make_closed(&below(root, &config.data_dir))?;
     output::write(&file, unit.as_bytes(), Readers::Anyone)?;
     match root {
         Some(root) => systemctl(&["--root", &root.to_string_lossy(), "enable", SERVICE]),
         None => COMMANDS.iter().try_for_each(|[_, words @ ..]| systemctl(words)),
     }
+}
+
+/// Makes a directory for its owner only, unless it is there.
+fn make_closed(folder: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("making {}", folder.display()))
 }
 
 /// The path as it is below the root of another host.

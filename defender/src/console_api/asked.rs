@@ -10,6 +10,9 @@ use rustls_pki_types::pem::PemObject as _;
 use zeroize::Zeroizing;
 
 use super::ConsoleFlags;
+use super::trust::HTTPS;
+use crate::cli::ProxyVariables;
+use crate::proxy::{Proxy, is_direct};
 
 /// Which Console is asked, and by whom.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub struct Asked {
     pub(super) address: HostPort,
     /// None where a token says who asks.
     pub(super) user: Option<String>,
+    /// The proxy on the way there.
+    pub(super) proxy: Option<Proxy>,
     /// Of the password or the token.
     secret_file: PathBuf,
     pub(super) trust: Trust,
@@ -73,9 +78,11 @@ impl Asked {
             (None, None) => Ok(Trust::System),
         };
         let trust = trust.map_err(|cause| note("--ca-fingerprint", cause)).ok();
+        let proxy = address.as_ref().map(|address| proxy(address, ProxyVariables::of_this_process()));
+        let proxy = proxy.transpose().map_err(|cause| note("HTTPS_PROXY", &cause)).ok().flatten().flatten();
         match (address, who, trust, faults) {
             (Some(address), Some((user, secret_file)), Some(trust), None) if wrong.is_empty() => {
-                Ok(Self { address, user, secret_file, trust })
+                Ok(Self { address, user, proxy, secret_file, trust })
             }
             (_, _, _, faults) => Err(Wrong(wrong, faults)),
         }
@@ -141,6 +148,14 @@ fn who(console: &ConsoleFlags, note: &mut impl FnMut(&str, &str)) -> Option<(Opt
         return None;
     }
     is_name.then_some((Some(user), console.password_file.clone()?))
+}
+
+/// The proxy on the way to the address, if there is to be one.
+fn proxy(address: &HostPort, variables: ProxyVariables) -> Result<Option<Proxy>, String> {
+    let direct = variables.no_proxy.unwrap_or_default();
+    let port = address.port(HTTPS);
+    let given = variables.https_proxy.filter(|_| !is_direct(&direct, address.host(), port));
+    given.map(|text| Proxy::parse(&text).map_err(|fault| fault.to_string())).transpose()
 }
 
 /// `https://HOST[:PORT]`, nothing behind it.

@@ -20,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::asked::{Asked, Secrets, Trust};
 use super::call;
+use crate::dial::reach_by;
 
 /// A connection to the Console, whose certificate was verified.
 pub(super) async fn connect(asked: &Asked, secrets: &Secrets) -> anyhow::Result<TlsStream<TcpStream>> {
@@ -154,17 +155,16 @@ fn untrusted(asked: &Asked, seen: &[CertificateDer<'static>]) -> anyhow::Error {
 /// TCP, then TLS; the inner error is of TLS.
 async fn handshake(asked: &Asked, config: ClientConfig) -> anyhow::Result<io::Result<TlsStream<TcpStream>>> {
     let (host, authority) = (asked.address.host().to_owned(), asked.address.authority(HTTPS));
-    let name = ServerName::try_from(host).context("the host of --address")?;
-    let reach = async {
-        let stream = TcpStream::connect(&authority).await?;
-        stream.set_nodelay(true)?;
-        io::Result::Ok(stream)
-    };
-    let unreachable =
-        || format!("reaching {authority}; see that the Console runs and that this host may connect to it");
-    let late = io::Error::from(io::ErrorKind::TimedOut);
-    let stream = tokio::time::timeout(PATIENCE, reach).await.map_err(|_| late);
-    let stream = stream.and_then(|stream| stream).with_context(unreachable)?;
+    let name = ServerName::try_from(host.clone()).context("the host of --address")?;
+    let proxy = asked.proxy.as_ref();
+    let port = asked.address.port(HTTPS);
+    let stream = reach_by(proxy, &host, port, &authority).await.with_context(|| match proxy {
+        None => format!("reaching {authority}; see that the Console runs and that this host may connect to it"),
+        Some(proxy) => format!(
+            "reaching {authority}; see that the Console runs and that the proxy {proxy} of HTTPS_PROXY lets this host \
+             connect to it, or name its host in NO_PROXY"
+        ),
+    })?;
     let connector = TlsConnector::from(Arc::new(config));
     let shaken = tokio::time::timeout(PATIENCE, connector.connect(name, stream)).await;
     Ok(shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())))

@@ -57,16 +57,26 @@ impl TunnelError {
     }
 }
 
-/// A connection to the Console.
+/// A connection to the Defender listener of the Console.
 pub(crate) async fn reach(target: &Target) -> Result<TcpStream, DialError> {
-    let Some(proxy) = &target.proxy else {
-        return connect(&target.address.host(), target.address.port()).await;
+    let address = &target.address;
+    reach_by(target.proxy.as_ref(), &address.host(), address.port(), &address.authority()).await
+}
+
+/// A connection to any port; `authority` is host and port as in a URL.
+pub(crate) async fn reach_by(
+    proxy: Option<&Proxy>,
+    host: &str,
+    port: u16,
+    authority: &str,
+) -> Result<TcpStream, DialError> {
+    let Some(proxy) = proxy else {
+        return connect(host, port).await;
     };
     let fault = |cause| DialError::Proxy { proxy: proxy.to_string(), cause };
     let reached = connect(proxy.host(), proxy.port()).await;
     let mut tcp = reached.map_err(|error| fault(TunnelError::Connect(Box::new(error))))?;
-    let console = target.address.authority();
-    within(Step::Proxy, ask(&mut tcp, &console, proxy)).await?.map_err(fault)?;
+    within(Step::Proxy, ask(&mut tcp, authority, proxy)).await?.map_err(fault)?;
     Ok(tcp)
 }
 

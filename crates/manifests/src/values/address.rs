@@ -21,10 +21,16 @@ impl HostPort {
         &self.host
     }
 
+    /// The port, `port` where none was given.
+    #[must_use]
+    pub fn port(&self, port: u16) -> u16 {
+        self.port.unwrap_or(port)
+    }
+
     /// `HOST:PORT` as in a URL, with `port` where none was given.
     #[must_use]
     pub fn authority(&self, port: u16) -> String {
-        format!("{}:{}", bracketed(&self.host), self.port.unwrap_or(port))
+        format!("{}:{}", bracketed(&self.host), self.port(port))
     }
 }
 

@@ -33,6 +33,8 @@ fn what_is_not_a_message_is_malformed() {
         "{\"type\":\"report\",\"seq\":-1,\"kind\":\"host\",\"body\":{}}",
         "{\"type\":\"report\",\"seq\":1,\"kind\":\"host\"",
         "{\"type\":\"report\",\"seq\":1,\"kind\":\"host\",\"body\":{}} {}",
+        "{\"type\":\"of_the_next_version\"} {}",
+        "[\"of_the_next_version\"]",
     ] {
         let error = decode::<ToConsole>(&Payload::Text(text.to_owned()), 1000).expect_err(text);
         assert_eq!(error.close(), Close::Malformed, "{text}");
