@@ -4,16 +4,18 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use certs::KeyRequest;
+use certs::{IssueError, KeyRequest};
 use futures_util::{SinkExt as _, StreamExt as _};
 use lifecycle::logging::error_chain;
 use protocol::message::{Authorities, Certificate, CertificateRequest};
-use protocol::{MAX_MESSAGE_BYTES, ToConsole, ToDefender};
+use protocol::{DecodeError, MAX_MESSAGE_BYTES, ToConsole, ToDefender};
+use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite;
 
 use crate::frame::{self, Socket};
-use crate::own::{Kept, OwnCertificate};
+use crate::own::{KeepError, Kept, OwnCertificate};
 pub(crate) use crate::schedule::Basis;
 use crate::schedule::Schedule;
 
@@ -37,6 +39,27 @@ pub(crate) struct Renewing {
     pub(crate) words: mpsc::Receiver<Word>,
 }
 
+/// Why there is no certificate.
+#[derive(Debug, Error)]
+enum AskError {
+    #[error("the connection ended")]
+    Ended,
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    #[error(transparent)]
+    Line(#[from] Box<tungstenite::Error>),
+    #[error(transparent)]
+    Make(#[from] IssueError),
+    #[error("{0}")]
+    Refused(String),
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Silent,
+    #[error(transparent)]
+    Unreadable(#[from] DecodeError),
+    #[error(transparent)]
+    Unwritable(#[from] serde_json::Error),
+}
+
 /// Renews when it is time, as long as it is polled; without `renewing`, never.
 pub(crate) async fn renew(renewing: Option<Renewing>) -> Infallible {
     match renewing {
@@ -51,6 +74,7 @@ pub(crate) async fn ask(socket: &mut Socket, own: &OwnCertificate) -> bool {
     match timeout(PATIENCE, ask_patiently(socket, own)).await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
+            let error = error_chain(&error);
             tracing::warn!(error, "The Console has issued no certificate: the install bundle's goes on");
             false
         }
@@ -63,29 +87,29 @@ pub(crate) async fn ask(socket: &mut Socket, own: &OwnCertificate) -> bool {
     }
 }
 
-async fn ask_patiently(socket: &mut Socket, own: &OwnCertificate) -> Result<(), String> {
-    let request = certs::request().map_err(|error| error_chain(&error))?;
+async fn ask_patiently(socket: &mut Socket, own: &OwnCertificate) -> Result<(), AskError> {
+    let request = certs::request()?;
     let message = ToConsole::CertificateRequest(CertificateRequest { csr: request.csr_pem.clone() });
-    let message = frame::write(&message).map_err(|error| error_chain(&error))?;
-    socket.send(message).await.map_err(|error| error.to_string())?;
+    let message = frame::write(&message)?;
+    socket.send(message).await.map_err(Box::new)?;
     loop {
-        let frame = socket.next().await.ok_or("the connection ended")?.map_err(|error| error.to_string())?;
+        let frame = socket.next().await.ok_or(AskError::Ended)?.map_err(Box::new)?;
         match frame::read(&frame, MAX_MESSAGE_BYTES) {
             Some(Ok(ToDefender::Certificate(answer))) => return keep(own, &request, answer).await,
-            Some(Err(error)) => return Err(error_chain(&error)),
+            Some(Err(error)) => return Err(error.into()),
             _ => {}
         }
     }
 }
 
-async fn keep(own: &OwnCertificate, request: &KeyRequest, answer: Certificate) -> Result<(), String> {
+async fn keep(own: &OwnCertificate, request: &KeyRequest, answer: Certificate) -> Result<(), AskError> {
     match answer {
         Certificate::Issued { chain, ca } => {
-            own.keep(request, chain, ca, Instant::now()).await.map_err(|error| error_chain(&error))?;
+            own.keep(request, chain, ca, Instant::now()).await?;
             tracing::info!("The Console has issued a certificate for this Defender");
             Ok(())
         }
-        Certificate::Refused { error } => Err(error),
+        Certificate::Refused { error } => Err(AskError::Refused(error)),
     }
 }
 
@@ -112,7 +136,7 @@ impl Renewing {
             if let Err(error) = self.renew().await {
                 let pause = schedule.fail(self.kept().as_ref(), self.own.share(), Instant::now());
                 tracing::warn!(
-                    error,
+                    error = error_chain(&error),
                     retry_in_s = pause.as_secs(),
                     "The Console has not renewed the certificate: the present one goes on"
                 );
@@ -140,21 +164,21 @@ impl Renewing {
         told.renew
     }
 
-    async fn renew(&mut self) -> Result<(), String> {
-        let request = certs::request().map_err(|error| error_chain(&error))?;
+    async fn renew(&mut self) -> Result<(), AskError> {
+        let request = certs::request()?;
         while self.words.try_recv().is_ok() {}
         let asked = self.requests.send(CertificateRequest { csr: request.csr_pem.clone() }).await;
-        asked.map_err(|_| "the session ends".to_owned())?;
+        asked.map_err(|_| AskError::Ended)?;
         let answer = async {
             loop {
                 match self.words.recv().await {
                     Some(Word::Certificate(answer)) => return Ok(answer),
                     Some(Word::Authorities(_)) => {}
-                    None => return Err("the session ends".to_owned()),
+                    None => return Err(AskError::Ended),
                 }
             }
         };
-        let answer = timeout(PATIENCE, answer).await.map_err(|_| "no answer within 10 s".to_owned())??;
+        let answer = timeout(PATIENCE, answer).await.map_err(|_| AskError::Silent)??;
         keep(&self.own, &request, answer).await
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use certs::{CertError, Channel, KeyRequest, Material, RawMaterial};
 use lifecycle::atomic::{self, Durability};
+use lifecycle::logging::error_chain;
 use serde::Serialize;
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -75,6 +76,20 @@ pub enum KeepError {
     },
 }
 
+/// Why what is kept cannot be used.
+#[derive(Debug, Error)]
+pub(crate) enum DamageError {
+    /// The certificate or its key.
+    #[error(transparent)]
+    Certificates(#[from] CertError),
+    /// Something else is in the file. The library's own text is left out: it may quote the content.
+    #[error("it holds no key with its certificate")]
+    Content,
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+}
+
 /// As the file has it: the three files of a bundle, by name.
 #[derive(Serialize)]
 struct Written<'a> {
@@ -96,7 +111,7 @@ impl OwnCertificate {
             Err(fault) => {
                 tracing::warn!(
                     path = path.display().to_string(),
-                    error = fault,
+                    error = error_chain(&fault),
                     "The Defender's own certificate is damaged and left out: the install bundle takes its place"
                 );
                 None
@@ -202,27 +217,26 @@ fn due_after(material: &Material, kept_until_now: Option<OffsetDateTime>, share:
     left.saturating_sub(life.saturating_sub(due)).min(due)
 }
 
-/// What is kept in a data directory, without being used; `None`: nothing. In words, when it is damaged.
-pub(crate) fn kept_in(data_dir: &Path) -> Result<Option<Material>, String> {
+/// What is kept in a data directory, without being used; `None`: nothing.
+pub(crate) fn kept_in(data_dir: &Path) -> Result<Option<Material>, DamageError> {
     read(&data_dir.join(FILE))
 }
 
 /// `None`: nothing is kept.
-fn read(path: &Path) -> Result<Option<Material>, String> {
+fn read(path: &Path) -> Result<Option<Material>, DamageError> {
     let Some(files) = read_files(path)? else { return Ok(None) };
-    parse(path, files).map(Some).map_err(|error| error.to_string())
+    Ok(Some(parse(path, files)?))
 }
 
-fn read_files(path: &Path) -> Result<Option<Files>, String> {
+fn read_files(path: &Path) -> Result<Option<Files>, DamageError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(error.into()),
     };
     let mut json = Zeroizing::new(Vec::with_capacity(CAPACITY));
-    file.take(MAX_BYTES).read_to_end(&mut json).map_err(|error| error.to_string())?;
-    // The library's own text may quote the content.
-    serde_json::from_slice(&json).map(Some).map_err(|_| "it holds no key with its certificate".to_owned())
+    file.take(MAX_BYTES).read_to_end(&mut json)?;
+    serde_json::from_slice(&json).map(Some).map_err(|_| DamageError::Content)
 }
 
 fn parse(path: &Path, files: Files) -> Result<Material, CertError> {
