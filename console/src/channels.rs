@@ -39,7 +39,7 @@ pub struct Channels {
 pub enum ChannelError {
     /// The Console's own certificates cannot be used or made.
     #[error(transparent)]
-    Authority(#[from] certs::StoreError),
+    Authority(#[from] certs::AuthorityError),
     /// A custom set is there and unusable, or no configuration can be made.
     #[error("Failed to construct {} TLS config {error}", channel.log_name())]
     Custom {
@@ -128,7 +128,7 @@ impl Renewal {
     ///
     /// # Errors
     /// When they cannot be issued or written; what runs goes on.
-    pub fn issue(&self, extra: &[String], now: OffsetDateTime) -> Result<(), certs::StoreError> {
+    pub fn issue(&self, extra: &[String], now: OffsetDateTime) -> Result<(), certs::AuthorityError> {
         let names = self.all_names(extra);
         for (channel, fallback) in &self.fallbacks {
             let material = self.authority.server_material(*channel, &names, now)?;

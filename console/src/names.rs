@@ -33,7 +33,7 @@ struct Inner {
 pub enum NamesError {
     /// The names are stored; the certificates come with the next look, within the hour.
     #[error("issuing certificates with other names")]
-    Issue(#[from] certs::StoreError),
+    Issue(#[from] certs::AuthorityError),
     /// The database failed; nothing has changed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -45,7 +45,7 @@ pub struct Authority {
 /// nothing is told twice.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum StoreError {
+pub enum AuthorityError {
     /// The CA is incomplete or damaged. Nothing was changed.
     #[error("the Console's own CA is damaged: {}: {cause}; remedy: {}", file.display(), self.remedy())]
     Ca {
@@ -85,7 +85,7 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
+impl AuthorityError {
     /// What to do about it, in one sentence.
     #[must_use]
     pub fn remedy(&self) -> String {
@@ -111,8 +111,8 @@ impl Authority {
     /// the caller holds the data directory.
     ///
     /// # Errors
-    /// [`StoreError::Ca`] when `dir` holds anything but an intact CA, [`StoreError::System`].
-    pub fn open_or_create(dir: &Path, now: OffsetDateTime) -> Result<Self, StoreError> {
+    /// [`AuthorityError::Ca`] when `dir` holds anything but an intact CA, [`AuthorityError::System`].
+    pub fn open_or_create(dir: &Path, now: OffsetDateTime) -> Result<Self, AuthorityError> {
         let left_over = disk::unfinished(dir);
         disk::remove_if_there(&left_over).map_err(|source| system("removing", &left_over, source))?;
         if is_absent_or_empty(dir)? {
@@ -145,13 +145,13 @@ impl Authority {
     /// issued anew when there is none, when the names are others, or when less than a third of its life is left.
     ///
     /// # Errors
-    /// [`StoreError`]; a damaged one on disk is not replaced.
+    /// [`AuthorityError`]; a damaged one on disk is not replaced.
     pub fn server_material(
         &self,
         channel: Channel,
         names: &[String],
         now: OffsetDateTime,
-    ) -> Result<Material, StoreError> {
+    ) -> Result<Material, AuthorityError> {
         let path = self.dir.join(server_file(channel)?);
         let ring = self.ring();
         match disk::read_file(&path) {
@@ -165,7 +165,7 @@ impl Authority {
             }
             FileState::Missing => {}
             FileState::Unusable(fault) => {
-                return Err(StoreError::Leaf { file: path, cause: fault.to_string() });
+                return Err(AuthorityError::Leaf { file: path, cause: fault.to_string() });
             }
         }
         self.issue_server(&ring, channel, &path, names, now)
@@ -201,8 +201,8 @@ impl Authority {
         generate::client_for_request(&ring.signer().issuer, csr_pem, identity, ring.dates(now, life))
     }
 
-    fn create(dir: &Path, now: OffsetDateTime) -> Result<(), StoreError> {
-        let issue = |cause| StoreError::Issue { file: dir.join(CA_FILE), cause };
+    fn create(dir: &Path, now: OffsetDateTime) -> Result<(), AuthorityError> {
+        let issue = |cause| AuthorityError::Issue { file: dir.join(CA_FILE), cause };
         let Generated { cert_pem, key_pem, .. } =
             generate::authority(Dates::for_wrong_clocks(now, CA_LIFE)).map_err(issue)?;
         let new = disk::unfinished(dir);
@@ -216,7 +216,7 @@ impl Authority {
             .map_err(|source| system("creating", dir, source))
     }
 
-    fn open(dir: &Path) -> Result<Self, StoreError> {
+    fn open(dir: &Path) -> Result<Self, AuthorityError> {
         for name in [CONSOLE_FILE, DEFENDER_FILE] {
             let left_over = disk::unfinished(&dir.join(name));
             disk::remove_if_there(&left_over).map_err(|source| system("removing", &left_over, source))?;
@@ -236,8 +236,8 @@ impl Authority {
         channel: Channel,
         path: &Path,
         bytes: Zeroizing<Vec<u8>>,
-    ) -> Result<Material, StoreError> {
-        let damaged = |cause: String| StoreError::Leaf { file: path.to_owned(), cause };
+    ) -> Result<Material, AuthorityError> {
+        let damaged = |cause: String| AuthorityError::Leaf { file: path.to_owned(), cause };
         let material = self.parse_server(ring, channel, path, bytes).map_err(damaged)?;
         if !ring.known().any(|ca| material.is_issued_by(ca)) {
             return Err(damaged(format!("it was not issued by {}", show(&self.dir.join(CA_FILE)))));
@@ -269,8 +269,8 @@ impl Authority {
         path: &Path,
         names: &[String],
         now: OffsetDateTime,
-    ) -> Result<Material, StoreError> {
-        let issue = |cause| StoreError::Issue { file: path.to_owned(), cause };
+    ) -> Result<Material, AuthorityError> {
+        let issue = |cause| AuthorityError::Issue { file: path.to_owned(), cause };
         let issuer = ring.issuer_for(channel);
         let dates = ring.server_dates(now, SERVER_LIFE);
         let Generated { cert_pem, key_pem, .. } =
@@ -313,7 +313,7 @@ fn close_to_others(dir: &Path) {
     }
 }
 
-fn is_absent_or_empty(dir: &Path) -> Result<bool, StoreError> {
+fn is_absent_or_empty(dir: &Path) -> Result<bool, AuthorityError> {
     match fs::read_dir(dir) {
         Ok(mut entries) => Ok(entries.next().is_none()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
@@ -321,20 +321,20 @@ fn is_absent_or_empty(dir: &Path) -> Result<bool, StoreError> {
     }
 }
 
-fn read_part(path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+fn read_part(path: &Path) -> Result<Zeroizing<Vec<u8>>, AuthorityError> {
     let cause = match disk::read_file(path) {
         FileState::Content { bytes, .. } => return Ok(bytes),
         FileState::Missing => "it is missing, although its folder is not empty".to_owned(),
         FileState::Unusable(fault) => fault.to_string(),
     };
-    Err(StoreError::Ca { file: path.to_owned(), cause })
+    Err(AuthorityError::Ca { file: path.to_owned(), cause })
 }
 
-fn server_file(channel: Channel) -> Result<&'static str, StoreError> {
+fn server_file(channel: Channel) -> Result<&'static str, AuthorityError> {
     match channel {
         Channel::ConsoleDefender => Ok(DEFENDER_FILE),
         Channel::ConsoleHttps => Ok(CONSOLE_FILE),
-        Channel::Defender => Err(StoreError::NotAServer(channel)),
+        Channel::Defender => Err(AuthorityError::NotAServer(channel)),
     }
 }
 
@@ -364,8 +364,8 @@ fn whole(error: &IssueError) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-fn system(action: &'static str, path: &Path, cause: io::Error) -> StoreError {
-    StoreError::System { action, path: path.to_owned(), cause }
+fn system(action: &'static str, path: &Path, cause: io::Error) -> AuthorityError {
+    AuthorityError::System { action, path: path.to_owned(), cause }
 }
 
 const CA_FILE: &str = "ca.pem";

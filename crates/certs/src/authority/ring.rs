@@ -16,7 +16,7 @@ use std::time::Duration;
 use rcgen::{Issuer, KeyPair};
 use time::OffsetDateTime;
 
-use super::{CA_FILE, CA_KEY_FILE, CA_LIFE, StoreError, read_part, system};
+use super::{AuthorityError, CA_FILE, CA_KEY_FILE, CA_LIFE, read_part, system};
 use crate::certificate::Certificate;
 use crate::channel::Channel;
 use crate::disk::{self, FileState};
@@ -60,17 +60,17 @@ pub(super) struct Ring {
 }
 
 impl Ca {
-    pub(super) fn open(ca_path: &Path, key_path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open(ca_path: &Path, key_path: &Path) -> Result<Self, AuthorityError> {
         if pem::decode(&read_part(ca_path)?).is_ok_and(|blocks| blocks.len() > 1) {
             let cause = "it holds more than one PEM block".to_owned();
-            return Err(StoreError::Ca { file: ca_path.to_owned(), cause });
+            return Err(AuthorityError::Ca { file: ca_path.to_owned(), cause });
         }
         Self::open_with_rest(ca_path, key_path).map(|(ca, _)| ca)
     }
 
     /// The CA, and the certificates behind it in its file.
-    fn open_with_rest(ca_path: &Path, key_path: &Path) -> Result<(Self, Vec<Certificate>), StoreError> {
-        let damaged = |file: &Path, cause: String| StoreError::Ca { file: file.to_owned(), cause };
+    fn open_with_rest(ca_path: &Path, key_path: &Path) -> Result<(Self, Vec<Certificate>), AuthorityError> {
+        let damaged = |file: &Path, cause: String| AuthorityError::Ca { file: file.to_owned(), cause };
         let mut certificates =
             parse(&read_part(ca_path)?).map_err(|cause| damaged(ca_path, cause))?.into_iter();
         let key = read_part(key_path)?;
@@ -97,7 +97,7 @@ impl Ca {
 
 impl Ring {
     /// Reads what is there, and ends what a crash has left unfinished.
-    pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open(dir: &Path) -> Result<Self, AuthorityError> {
         for name in [ROTATION, NEXT_CA, NEXT_KEY, CROSSES, RETIRED] {
             remove(&disk::unfinished(&dir.join(name)))?;
         }
@@ -190,9 +190,14 @@ impl Ring {
 }
 
 /// Makes the next CA, and commits to it.
-pub(super) fn begin(dir: &Path, ring: &Ring, now: OffsetDateTime, automatic: bool) -> Result<(), StoreError> {
+pub(super) fn begin(
+    dir: &Path,
+    ring: &Ring,
+    now: OffsetDateTime,
+    automatic: bool,
+) -> Result<(), AuthorityError> {
     let path = dir.join(NEXT_CA);
-    let issue = |cause| StoreError::Issue { file: path.clone(), cause };
+    let issue = |cause| AuthorityError::Issue { file: path.clone(), cause };
     let dates = (Dates::for_wrong_clocks(now, CA_LIFE), Dates::for_wrong_clocks(now, CROSS_LIFE));
     let (Generated { cert_pem, key_pem, .. }, cross) =
         generate::next_authority(&ring.present.issuer, dates.0, dates.1).map_err(issue)?;
@@ -202,7 +207,7 @@ pub(super) fn begin(dir: &Path, ring: &Ring, now: OffsetDateTime, automatic: boo
 }
 
 /// Moves to another stage of the rotation under way.
-pub(super) fn write_phase(dir: &Path, phase: Phase) -> Result<(), StoreError> {
+pub(super) fn write_phase(dir: &Path, phase: Phase) -> Result<(), AuthorityError> {
     let stage = match phase.stage {
         Stage::Trust => "trust",
         Stage::Sign => "sign",
@@ -213,7 +218,7 @@ pub(super) fn write_phase(dir: &Path, phase: Phase) -> Result<(), StoreError> {
 
 /// Gives the rotation up: the key of the next CA is forgotten. Its certificate is kept with those of the past, because
 /// a Defender that it signed for may be away, and comes back with that.
-pub(super) fn give_up(dir: &Path, ring: &Ring) -> Result<(), StoreError> {
+pub(super) fn give_up(dir: &Path, ring: &Ring) -> Result<(), AuthorityError> {
     if let Some((next, _)) = &ring.next {
         push(&dir.join(RETIRED), &next.certificate, MOST_KNOWN)?;
     }
@@ -221,24 +226,24 @@ pub(super) fn give_up(dir: &Path, ring: &Ring) -> Result<(), StoreError> {
 }
 
 /// Ends the rotation: without its file there is none.
-fn abandon(dir: &Path) -> Result<(), StoreError> {
+fn abandon(dir: &Path) -> Result<(), AuthorityError> {
     remove(&dir.join(ROTATION))?;
     disk::sync_folder(dir).map_err(|source| system("syncing", dir, source))
 }
 
 /// The next CA takes the place of the present one.
-pub(super) fn retire(dir: &Path) -> Result<(), StoreError> {
+pub(super) fn retire(dir: &Path) -> Result<(), AuthorityError> {
     put(&dir.join(ROTATION), RETIRE.as_bytes())?;
     finish(dir)
 }
 
 /// Every step may be the second time that it is taken.
-fn finish(dir: &Path) -> Result<(), StoreError> {
+fn finish(dir: &Path) -> Result<(), AuthorityError> {
     let (next, cross) = open_next(dir)?;
     let key = read_part(&dir.join(NEXT_KEY))?;
     let ca_path = dir.join(CA_FILE);
     let old =
-        parse(&read_part(&ca_path)?).map_err(|cause| StoreError::Ca { file: ca_path.clone(), cause })?;
+        parse(&read_part(&ca_path)?).map_err(|cause| AuthorityError::Ca { file: ca_path.clone(), cause })?;
     if let Some(old) = old.first().filter(|old| old.der() != next.certificate.der()) {
         push(&dir.join(RETIRED), old, MOST_KNOWN)?;
         push(&dir.join(CROSSES), &cross, MOST_KEPT)?;
@@ -250,14 +255,15 @@ fn finish(dir: &Path) -> Result<(), StoreError> {
     remove(&dir.join(NEXT_CA))
 }
 
-fn open_next(dir: &Path) -> Result<(Ca, Certificate), StoreError> {
+fn open_next(dir: &Path) -> Result<(Ca, Certificate), AuthorityError> {
     let path = dir.join(NEXT_CA);
     let (ca, rest) = Ca::open_with_rest(&path, &dir.join(NEXT_KEY))?;
     match rest.into_iter().next() {
         Some(cross) => Ok((ca, cross)),
-        None => {
-            Err(StoreError::Ca { file: path, cause: "the signature of the present CA is missing".to_owned() })
-        }
+        None => Err(AuthorityError::Ca {
+            file: path,
+            cause: "the signature of the present CA is missing".to_owned(),
+        }),
     }
 }
 
@@ -268,12 +274,14 @@ enum Written {
     Retire,
 }
 
-fn read_phase(dir: &Path) -> Result<Option<Written>, StoreError> {
+fn read_phase(dir: &Path) -> Result<Option<Written>, AuthorityError> {
     let path = dir.join(ROTATION);
     let text = match disk::read_file(&path) {
         FileState::Content { bytes, .. } => String::from_utf8_lossy(&bytes).into_owned(),
         FileState::Missing => return Ok(None),
-        FileState::Unusable(fault) => return Err(StoreError::Ca { file: path, cause: fault.to_string() }),
+        FileState::Unusable(fault) => {
+            return Err(AuthorityError::Ca { file: path, cause: fault.to_string() });
+        }
     };
     if text == RETIRE {
         return Ok(Some(Written::Retire));
@@ -289,12 +297,12 @@ fn read_phase(dir: &Path) -> Result<Option<Written>, StoreError> {
     let automatic = words.next() == Some(AUTOMATIC);
     match (stage, since) {
         (Some(stage), Some(since)) => Ok(Some(Written::Phase(Phase { stage, since, automatic }))),
-        _ => Err(StoreError::Ca { file: path, cause: "it names no stage of a rotation".to_owned() }),
+        _ => Err(AuthorityError::Ca { file: path, cause: "it names no stage of a rotation".to_owned() }),
     }
 }
 
 /// Puts a certificate before those of a file, once.
-fn push(path: &Path, new: &Certificate, most: usize) -> Result<(), StoreError> {
+fn push(path: &Path, new: &Certificate, most: usize) -> Result<(), AuthorityError> {
     let list = read_list(path)?;
     if list.iter().any(|one| one.der() == new.der()) {
         return Ok(());
@@ -303,13 +311,15 @@ fn push(path: &Path, new: &Certificate, most: usize) -> Result<(), StoreError> {
     put(path, pem::encode_certificates(all).as_bytes())
 }
 
-fn read_list(path: &Path) -> Result<Vec<Certificate>, StoreError> {
+fn read_list(path: &Path) -> Result<Vec<Certificate>, AuthorityError> {
     match disk::read_file(path) {
         FileState::Content { bytes, .. } => {
-            parse(&bytes).map_err(|cause| StoreError::Ca { file: path.to_owned(), cause })
+            parse(&bytes).map_err(|cause| AuthorityError::Ca { file: path.to_owned(), cause })
         }
         FileState::Missing => Ok(Vec::new()),
-        FileState::Unusable(fault) => Err(StoreError::Ca { file: path.to_owned(), cause: fault.to_string() }),
+        FileState::Unusable(fault) => {
+            Err(AuthorityError::Ca { file: path.to_owned(), cause: fault.to_string() })
+        }
     }
 }
 
@@ -320,11 +330,11 @@ fn parse(bytes: &[u8]) -> Result<Vec<Certificate>, String> {
     Ok(parsed.collect::<Result<Vec<_>, _>>()?)
 }
 
-fn put(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+fn put(path: &Path, content: &[u8]) -> Result<(), AuthorityError> {
     disk::replace(path, content).map_err(|source| system("writing", path, source))
 }
 
-fn remove(path: &Path) -> Result<(), StoreError> {
+fn remove(path: &Path) -> Result<(), AuthorityError> {
     disk::remove_if_there(path).map_err(|source| system("removing", path, source))
 }
 

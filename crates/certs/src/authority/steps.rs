@@ -6,7 +6,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use super::ring::{self, Phase, Ring, Stage};
-use super::{Authority, StoreError};
+use super::{Authority, AuthorityError};
 use crate::certificate::CertificateFacts;
 
 /// One CA as people see it.
@@ -26,7 +26,7 @@ pub enum StepError {
     NotNow(&'static str),
     /// The store failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] AuthorityError),
 }
 
 impl Authority {

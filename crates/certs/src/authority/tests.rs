@@ -13,7 +13,7 @@ fn names() -> Vec<String> {
     ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec()
 }
 
-fn open(folder: &Folder) -> Result<Authority, StoreError> {
+fn open(folder: &Folder) -> Result<Authority, AuthorityError> {
     Authority::open_or_create(&folder.at("data/certificates"), now())
 }
 
@@ -190,7 +190,7 @@ fn a_flipped_bit_in_the_ca_is_noticed() {
     let middle = der.len() / 2;
     der[middle] ^= 1;
     folder.put("data/certificates/ca.pem", pem::encode_certificates([der.as_slice()]));
-    assert!(matches!(open(&folder), Err(StoreError::Ca { .. })));
+    assert!(matches!(open(&folder), Err(AuthorityError::Ca { .. })));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn what_the_system_refuses_names_the_path() {
     let folder = Folder::new();
     folder.put("data", "a file where a folder should be");
     let error = open(&folder).expect_err("no folder");
-    assert!(matches!(&error, StoreError::System { .. }));
+    assert!(matches!(&error, AuthorityError::System { .. }));
     assert!(
         error.to_string().starts_with("removing ") || error.to_string().starts_with("reading "),
         "{error}"
