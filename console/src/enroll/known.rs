@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::pace::Pace;
-use super::{Credential, Mark, Refused, Return, Rules, State, Use};
+use super::{ClientCredential, Mark, Refused, Return, Rules, State, Use};
 use crate::store::enrolment::EnrolmentRows;
 
 /// What is known.
@@ -32,7 +32,7 @@ impl Known {
     /// The use to be on disk before the certificate is issued, if there is one.
     pub(super) fn note_enrolment(
         &mut self,
-        credential: &Credential,
+        credential: &ClientCredential,
         id: Uuid,
         address: IpAddr,
         rules: &Rules,

@@ -37,7 +37,7 @@ use zeroize::Zeroizing;
 pub use bundle::keep_bundle;
 pub use pace::Pace;
 pub use returns::Return;
-pub use state::{Credential, Enrolled, Mark, Own, Refused, Registration, Rules, State, Use};
+pub use state::{ClientCredential, Enrolled, Mark, Own, Refused, Registration, Rules, State, Use};
 
 use crate::store::audits::{Action, Actor, Deed};
 use crate::store::enrolment::{EnrolmentRows, KEEP_EXPIRED};
@@ -258,7 +258,7 @@ impl Enrolment {
     /// [`Refused`].
     pub fn admit(
         &self,
-        credential: &Credential,
+        credential: &ClientCredential,
         source: Source,
         hello: &Hello,
         address: IpAddr,
@@ -293,7 +293,7 @@ impl Enrolment {
     pub async fn sign(
         &self,
         csr: &str,
-        credential: &Credential,
+        credential: &ClientCredential,
         id: Uuid,
         address: IpAddr,
         now: OffsetDateTime,

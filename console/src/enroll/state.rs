@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// What the client certificate of a connection says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credential {
+pub struct ClientCredential {
     /// Whom it is for.
     pub mark: Mark,
     /// When it begins to be valid.
@@ -164,7 +164,7 @@ impl State {
     /// [`Refused`].
     pub fn admit(
         &self,
-        credential: &Credential,
+        credential: &ClientCredential,
         id: Uuid,
         rules: &Rules,
         now: OffsetDateTime,
@@ -209,7 +209,7 @@ impl State {
     }
 
     /// Notes that `id`, which trusts `authorities`, uses `credential`, which was admitted. Whether that is news.
-    pub fn see(&mut self, credential: &Credential, id: Uuid, authorities: &[String]) -> bool {
+    pub fn see(&mut self, credential: &ClientCredential, id: Uuid, authorities: &[String]) -> bool {
         if !matches!(credential.mark, Mark::Own(_)) {
             return false;
         }
@@ -237,7 +237,7 @@ impl State {
     /// [`Refused`], when it may not have one.
     pub fn enrol(
         &mut self,
-        credential: &Credential,
+        credential: &ClientCredential,
         id: Uuid,
         address: IpAddr,
         rules: &Rules,

@@ -50,14 +50,14 @@ impl Bench {
     }
 
     /// A bundle for so many Defenders, as the connection shows it.
-    async fn bundle(&self, max_uses: Option<u64>, now: OffsetDateTime) -> Credential {
+    async fn bundle(&self, max_uses: Option<u64>, now: OffsetDateTime) -> ClientCredential {
         let before: Vec<_> = self.enrolment.registrations().into_iter().map(|one| one.id).collect();
         let order = BundleOrder { life: Duration::from_secs(60 * 60), max_uses };
         self.enrolment.install_bundle(order, &Actor::console(), "localhost", now).await.expect("issued");
         let mut new = self.enrolment.registrations();
         new.retain(|one| !before.contains(&one.id));
         let [new] = new.try_into().expect("one more");
-        Credential {
+        ClientCredential {
             mark: Mark::Registration(new.id),
             not_before: now,
             not_after: new.expires_at,
@@ -66,13 +66,13 @@ impl Bench {
         }
     }
 
-    async fn sign(&self, credential: &Credential, id: Uuid) -> Result<(String, String), EnrolError> {
+    async fn sign(&self, credential: &ClientCredential, id: Uuid) -> Result<(String, String), EnrolError> {
         let request = certs::request().expect("a key");
         self.enrolment.sign(&request.csr_pem, credential, id, HERE, now()).await
     }
 
     /// Who has used the registration, as a Console that starts now learns it.
-    async fn users(&self, credential: &Credential) -> Vec<Uuid> {
+    async fn users(&self, credential: &ClientCredential) -> Vec<Uuid> {
         let Mark::Registration(id) = credential.mark else { return Vec::new() };
         let state = self.store.enrolment().await.expect("reads");
         state.registrations[&id].uses.keys().copied().collect()

@@ -22,7 +22,7 @@ use super::session::{self, Admitted, Session, Socket};
 use super::upgrade::{UpgradeError, Upgraded, upgrade};
 use crate::announced::{self, AnnouncementError};
 use crate::door::{Place, SilentError};
-use crate::enroll::{Credential, Enrolment};
+use crate::enroll::{ClientCredential, Enrolment};
 use crate::fleet::{Arrival, EventKind, Fleet};
 use crate::meet::dialed_name;
 use crate::metrics::Handshake;
@@ -61,7 +61,7 @@ struct Greeting {
     socket: Socket,
     hello: Hello,
     /// What its certificate says.
-    credential: Credential,
+    credential: ClientCredential,
     /// What secured it.
     source: Source,
     /// Generation of the configuration that it shook hands with.
@@ -200,7 +200,7 @@ pub fn verdict(
     fleet: &Fleet,
     enrolment: &Enrolment,
     hello: &Hello,
-    credential: &Credential,
+    credential: &ClientCredential,
     Origin { source, address }: Origin,
     now: OffsetDateTime,
 ) -> Result<Arrival, Verdict> {

@@ -11,14 +11,14 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
-use crate::enroll::{Credential, Mark};
+use crate::enroll::{ClientCredential, Mark};
 
 /// What the leaf of `chain` says; `None` when there is none that can be read.
 #[must_use]
-pub fn credential(chain: &[CertificateDer<'_>]) -> Option<Credential> {
+pub fn credential(chain: &[CertificateDer<'_>]) -> Option<ClientCredential> {
     let (_, leaf) = parse_x509_certificate(chain.first()?).ok()?;
     let validity = leaf.validity();
-    Some(Credential {
+    Some(ClientCredential {
         mark: mark(&leaf).unwrap_or(Mark::Nobody),
         not_before: validity.not_before.to_datetime(),
         not_after: validity.not_after.to_datetime(),

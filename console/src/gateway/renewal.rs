@@ -8,7 +8,7 @@ use protocol::message::{Authorities, Certificate};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::enroll::{Credential, Enrolment, Mark, Pace};
+use crate::enroll::{ClientCredential, Enrolment, Mark, Pace};
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,7 @@ pub struct Origin {
 /// The certificate of a connection.
 #[derive(Debug)]
 pub struct Renewal {
-    credential: Credential,
+    credential: ClientCredential,
     address: IpAddr,
     /// When to call for a renewal next; `None`: never.
     call_at: Option<OffsetDateTime>,
@@ -38,7 +38,7 @@ impl Renewal {
     /// For a connection of `origin`. A Defender that names the authorities that it trusts understands the calls.
     #[must_use]
     pub fn new(
-        credential: Credential,
+        credential: ClientCredential,
         origin: Origin,
         mut trusts: Vec<String>,
         enrolment: &Enrolment,

@@ -16,16 +16,16 @@ fn at(days: i64) -> OffsetDateTime {
     START + Duration::days(days)
 }
 
-fn own(number: u128, issued: OffsetDateTime) -> Credential {
+fn own(number: u128, issued: OffsetDateTime) -> ClientCredential {
     credential(Mark::Own(id(number)), issued, issued + Duration::days(30))
 }
 
-fn registration(number: u128) -> Credential {
+fn registration(number: u128) -> ClientCredential {
     credential(Mark::Registration(id(number)), START, at(365))
 }
 
-fn credential(mark: Mark, not_before: OffsetDateTime, not_after: OffsetDateTime) -> Credential {
-    Credential { mark, not_before, not_after, issuer: "CN=present".to_owned(), sha256: "00".repeat(32) }
+fn credential(mark: Mark, not_before: OffsetDateTime, not_after: OffsetDateTime) -> ClientCredential {
+    ClientCredential { mark, not_before, not_after, issuer: "CN=present".to_owned(), sha256: "00".repeat(32) }
 }
 
 fn rules() -> Rules {
@@ -33,15 +33,20 @@ fn rules() -> Rules {
 }
 
 impl State {
-    fn admits(&self, credential: &Credential, id: Uuid, now: OffsetDateTime) -> Result<(), Refused> {
+    fn admits(&self, credential: &ClientCredential, id: Uuid, now: OffsetDateTime) -> Result<(), Refused> {
         self.admit(credential, id, &rules(), now)
     }
 
-    fn sees(&mut self, credential: &Credential, id: Uuid) -> bool {
+    fn sees(&mut self, credential: &ClientCredential, id: Uuid) -> bool {
         self.see(credential, id, &[])
     }
 
-    fn enrols(&mut self, credential: &Credential, id: Uuid, now: OffsetDateTime) -> Result<bool, Refused> {
+    fn enrols(
+        &mut self,
+        credential: &ClientCredential,
+        id: Uuid,
+        now: OffsetDateTime,
+    ) -> Result<bool, Refused> {
         self.enrol(credential, id, ADDRESS, &rules(), now)
     }
 }
@@ -60,7 +65,7 @@ fn known(number: u128, max_uses: Option<u64>) -> Registration {
 }
 
 /// Enrols with `credential`, and uses what was issued.
-fn enrol(state: &mut State, credential: &Credential, number: u128, now: OffsetDateTime) {
+fn enrol(state: &mut State, credential: &ClientCredential, number: u128, now: OffsetDateTime) {
     state.enrols(credential, id(number), now).expect("enrols");
     let own = own(number, now);
     state.admits(&own, id(number), now).expect("its own");
@@ -147,11 +152,12 @@ fn who_was_away_for_a_while_comes_back_by_itself_and_after_that_with_an_approval
 #[test]
 fn of_a_retired_authority_only_known_registrations_and_proved_keys_count() {
     let mut state = State::default();
-    let retired = |credential: Credential| Credential { issuer: "CN=retired".to_owned(), ..credential };
+    let retired =
+        |credential: ClientCredential| ClientCredential { issuer: "CN=retired".to_owned(), ..credential };
     assert_eq!(state.admits(&retired(registration(1)), id(7), at(0)), Err(Refused::Retired));
     state.registrations.insert(id(1), known(1, None));
     state.admits(&retired(registration(1)), id(7), at(0)).expect("issued by this Console");
-    let forged = Credential { sha256: "11".repeat(32), ..retired(registration(1)) };
+    let forged = ClientCredential { sha256: "11".repeat(32), ..retired(registration(1)) };
     assert_eq!(state.admits(&forged, id(7), at(0)), Err(Refused::Retired));
     state.admits(&retired(own(7, at(0))), id(7), at(40)).expect("it has the key");
 }
@@ -176,7 +182,7 @@ fn every_refusal_has_a_code_and_fits_a_close_frame() {
 /// A host: what is on its disk.
 #[derive(Debug, Clone, Default)]
 struct Host {
-    own: Option<Credential>,
+    own: Option<ClientCredential>,
     /// Issued, and lost on the way or in a crash before it was on disk.
     lost: u32,
 }
