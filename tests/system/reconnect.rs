@@ -49,7 +49,8 @@ async fn a_defender_whose_console_falls_silent_drops_the_connection_and_comes_ba
     .await;
     assert!(!gone.is_empty(), "status says why");
     console.program().signal(Signal::SIGCONT);
-    let back = defender.program().try_line(mark, "Connected to Console", Duration::from_secs(40)).await;
+    // Attempts are up to a minute apart, and the first ones meet a Console that is still silent.
+    let back = defender.program().try_line(mark, "Connected to Console", Duration::from_secs(90)).await;
     assert!(back.is_some());
 }
 
