@@ -241,6 +241,34 @@ async fn a_defender_that_waits_for_certificates_can_be_stopped_while_their_stora
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_directory_that_hangs_holds_up_neither_the_start_of_the_console_nor_rotations_nor_its_stop()
+{
+    let (pki, mount) = (OpensslPki::new(), Mount::new().await);
+    mount.hang().await;
+    let dir = mount.point().to_string_lossy().into_owned();
+    let mut console = TestConsole::setup().flag("--install-bundle-dir", &dir).start().await;
+    let line = console.program().line(DOES_NOT_ANSWER).await;
+    assert!(line.contains("WARN") && line.contains(&dir), "{line}");
+    let events = console.api().await.events().await;
+    let set = pki.server();
+    Manner::Renamed.place(&console.custom_dir(), &Channel::Https.files(&set));
+    let expected = leaf_sha256(&set.cert);
+    events.expect("certificates.rotated", |data| data["sha256"] == expected.as_str()).await;
+
+    let begin = Instant::now();
+    console.program().signal(Signal::SIGTERM);
+    assert_eq!(console.program_mut().exit(SOON).await.code(), Some(0), "{:?}", console.program().lines());
+    assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
+
+    mount.go_on();
+    console.start_again().await;
+    console.program().line("Install bundle written").await;
+    for file in ["defender-ca.pem", "defender-client-cert.pem", "defender-client-key.pem"] {
+        assert!(mount.storage().join(file).is_file(), "{file}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_on_broken_storage_ends_with_the_cause_instead_of_other_certificates() {
     let mut mount = Mount::new().await;
     mount.kill_server();

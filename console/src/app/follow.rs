@@ -1,11 +1,12 @@
 //! What goes on beside the listeners: certificates, alerts, backups, and what is noted from time to time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use certs::Outcome;
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -20,11 +21,9 @@ use crate::store::Store;
 use crate::store::audits::Chain;
 
 /// Starts all of it.
-pub(super) async fn follow(parts: Parts, config: &Config, running: &Running) {
+pub(super) fn follow(parts: Parts, config: &Config, running: &Running) {
     let Running { front, back, shutdown, .. } = running;
     let Parts { alerts, channels, enrolment, fleet, store, .. } = parts;
-    let bundle_dir = config.install_bundle_dir.clone();
-    keep_bundle(&enrolment, bundle_dir.as_deref()).await;
 
     front.spawn("last contacts", note_seen(fleet.clone(), shutdown.clone()));
     front.spawn("fleet samples", take_samples(fleet.clone(), shutdown.clone()));
@@ -40,8 +39,12 @@ pub(super) async fn follow(parts: Parts, config: &Config, running: &Running) {
     channels.run(back, &outcomes, shutdown);
     back.spawn_critical("authority rotation", shutdown.clone(), parts.rotation.run(shutdown.clone()));
     back.spawn_critical("certificate renewal", shutdown.clone(), parts.names.run(shutdown.clone()));
-    let announcing = announce(received, parts.metrics, fleet, alerts.clone(), enrolment, bundle_dir);
+    let rotated = Arc::<Notify>::default();
+    let announcing = announce(received, parts.metrics, fleet, alerts.clone(), Arc::clone(&rotated));
     back.spawn("certificate events", announcing);
+    if let Some(dir) = config.install_bundle_dir.clone() {
+        back.spawn("install bundle", keep_bundle(enrolment, dir, rotated, shutdown.clone()));
+    }
     back.spawn("audit check", check_audits(store, alerts.clone(), shutdown.clone()));
     alerts.run(back, shutdown);
 }
@@ -68,20 +71,41 @@ async fn take_samples(fleet: Fleet, shutdown: CancellationToken) {
     }
 }
 
-/// Passes rotations and refusals on to the readers of events, and keeps the bundle of the same host current.
+/// Passes rotations and refusals on to the readers of events, and to who keeps the bundle of the same host.
 async fn announce(
     mut outcomes: mpsc::Receiver<Outcome>,
     metrics: Metrics,
     fleet: Fleet,
     alerts: Alerts,
-    enrolment: Enrolment,
-    bundle_dir: Option<PathBuf>,
+    rotated: Arc<Notify>,
 ) {
     while let Some(outcome) = outcomes.recv().await {
         metrics.certificates(&outcome);
         fleet.announce(OffsetDateTime::now_utc(), EventKind::from(outcome));
         alerts.look();
-        keep_bundle(&enrolment, bundle_dir.as_deref()).await;
+        rotated.notify_one();
+    }
+}
+
+/// Keeps the bundle of the same host current, from the start on. On its own, because its directory may hang.
+async fn keep_bundle(enrolment: Enrolment, dir: PathBuf, rotated: Arc<Notify>, shutdown: CancellationToken) {
+    let mut is_told = false;
+    loop {
+        let kept = tokio::select! {
+            kept = enroll::keep_bundle(&enrolment, &dir, &mut is_told) => kept,
+            () = shutdown.cancelled() => return,
+        };
+        if let Err(error) = kept {
+            tracing::error!(
+                error = lifecycle::logging::error_chain(&error),
+                remedy = "make the directory of --install-bundle-dir writable for the Console",
+                "Cannot keep the install bundle"
+            );
+        }
+        tokio::select! {
+            () = rotated.notified() => {}
+            () = shutdown.cancelled() => return,
+        }
     }
 }
 
@@ -120,17 +144,6 @@ async fn check_audits(store: Store, alerts: Alerts, shutdown: CancellationToken)
             error = lifecycle::logging::error_chain(&error),
             "Cannot check the audit log, it goes on unchecked until the next start"
         ),
-    }
-}
-
-async fn keep_bundle(enrolment: &Enrolment, dir: Option<&Path>) {
-    let Some(dir) = dir else { return };
-    if let Err(error) = enroll::keep_bundle(enrolment, dir).await {
-        tracing::error!(
-            error = lifecycle::logging::error_chain(&error),
-            remedy = "make the directory of --install-bundle-dir writable for the Console",
-            "Cannot keep the install bundle"
-        );
     }
 }
 

@@ -48,7 +48,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (https, defender) = (sockets.https.1.to_string(), sockets.defender.1.to_string());
     let ready = web::Ready::default();
     listen::listen(sockets, descriptors, &parts, &ready, &config, &running);
-    follow::follow(parts, &config, &running).await;
+    follow::follow(parts, &config, &running);
     ready.set();
     tracing::info!(https, defender, "Console is ready");
     service::ready();

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certs::{Channel, ClientBundle, Found, Material, RawMaterial};
+use certs::{Channel, ClientBundle, Found, Material, Meanwhile, RawMaterial};
 use lifecycle::atomic::{self, Durability};
 use serde::Serialize;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::{BundleOrder, EnrolError, Enrolment};
-use crate::store::StoreError;
 use crate::store::audits::Actor;
 
 /// The three files of a bundle, by name.
@@ -34,27 +33,29 @@ pub(super) fn encode(ca: &str, issued: &ClientBundle) -> Result<Zeroizing<String
 }
 
 /// Keeps a bundle in `dir` for a Defender of the same host: one that is there and good for more than half of its life
-/// is left alone. While a custom set runs, what is there stays.
+/// is left alone. While a custom set runs, what is there stays. Waits for `dir` as long as it takes, and says so unless
+/// `is_told`.
 ///
 /// # Errors
 /// [`EnrolError`]; what is there stays.
-pub async fn keep_bundle(enrolment: &Enrolment, dir: &Path) -> Result<(), EnrolError> {
+pub async fn keep_bundle(enrolment: &Enrolment, dir: &Path, is_told: &mut bool) -> Result<(), EnrolError> {
     if enrolment.check_own_authority().is_err() {
         return Ok(());
     }
     let ca = enrolment.inner.authority.ca_pem();
-    let looked = blocking({
+    let looking = {
         let (dir, ca) = (dir.to_owned(), ca.clone());
-        move || Ok(is_current(&dir, &ca))
-    });
-    if looked.await? {
+        move || is_current(&dir, &ca)
+    };
+    if certs::look(dir.display(), Meanwhile::GoesOn, is_told, looking).await {
         return Ok(());
     }
     let order = BundleOrder { life: KEPT_LIFE, max_uses: None };
     let now = OffsetDateTime::now_utc();
     let issued = enrolment.register(order, &Actor::console(), None, now).await?;
     let target = dir.to_owned();
-    blocking(move || place(&target, &ca, &issued)).await?;
+    let placing = move || place(&target, &ca, &issued);
+    certs::look(dir.display(), Meanwhile::GoesOn, is_told, placing).await?;
     tracing::info!(path = dir.display().to_string(), "Install bundle written");
     Ok(())
 }
@@ -69,13 +70,6 @@ fn place(dir: &Path, ca: &str, issued: &ClientBundle) -> Result<(), EnrolError> 
         Some(file) => write(&dir.join(file), ca.as_bytes()),
         None => Ok(()),
     }
-}
-
-/// Works on files beside the tasks: a disk may be slow.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, EnrolError> + Send + 'static,
-) -> Result<T, EnrolError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)?
 }
 
 fn is_current(dir: &Path, ca: &str) -> bool {
