@@ -61,7 +61,8 @@ impl Parts {
         let now = OffsetDateTime::now_utc();
         let (writer, writer_task) = Writer::new(store.clone(), &records);
         let writing = writer_task.run(running.flush.clone());
-        running.back.spawn_critical("store writer", running.flush.clone(), writing);
+        // After shutdown it ends by itself when nobody is left who writes, which may be before it is told to.
+        running.back.spawn_critical("store writer", running.shutdown.clone(), writing);
         let fleet = Fleet::new(records, seen, writer, guard.clone());
         let lives =
             Lives { own: config.defender_certificate_life, return_within: config.defender_return_within };
