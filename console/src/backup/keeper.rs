@@ -37,6 +37,8 @@ struct Inner {
     folder: Folder,
     /// Held while one is made.
     turn: tokio::sync::Mutex<()>,
+    /// Held while schedule and passphrase are changed: they belong together, and the file has one writer.
+    changing: tokio::sync::Mutex<()>,
     /// Woken when the newest backup no longer does.
     outdated: Notify,
     last: Mutex<Last>,
@@ -90,9 +92,9 @@ impl Keeper {
     #[must_use]
     pub fn new(store: Store, database: Database, data_dir: &Path) -> Self {
         let folder = Folder::of(data_dir);
-        let (turn, outdated, last) = (tokio::sync::Mutex::default(), Notify::new(), Mutex::default());
-        let data_dir = data_dir.to_owned();
-        Self(Arc::new(Inner { store, database, data_dir, folder, turn, outdated, last }))
+        let (turn, changing) = Default::default();
+        let (outdated, last, data_dir) = (Notify::new(), Mutex::default(), data_dir.to_owned());
+        Self(Arc::new(Inner { store, database, data_dir, folder, turn, changing, outdated, last }))
     }
 
     /// The folder of the backups that are kept.
@@ -161,13 +163,15 @@ impl Keeper {
     /// Changes schedule and, if one is given, passphrase, in the name of `actor`.
     ///
     /// # Errors
-    /// When the database or the data directory fail; nothing has changed then.
+    /// When the database or the data directory fail. Nothing has changed then; unless it was the very last that failed,
+    /// to put the passphrase in its place: then the former one counts, beside the new schedule.
     pub async fn change(
         &self,
         schedule: Schedule,
         passphrase: Option<Passphrase>,
         actor: &Actor,
     ) -> Result<(), BackupError> {
+        let _turn = self.0.changing.lock().await;
         // All that is likely to fail comes before the entry, and the entry before the passphrase counts.
         let secret = match passphrase {
             Some(passphrase) => {

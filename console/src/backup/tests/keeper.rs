@@ -118,3 +118,23 @@ async fn schedule_and_passphrase_change_with_their_entries_or_not_at_all() {
     assert_eq!(entries().await, before + 3, "another passphrase, the same schedule");
     store.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_at_the_same_time_come_one_after_the_other() {
+    let place = Place::new().await;
+    let store = place.store().await;
+    let keeper = Keeper::new(store.clone(), place.database(), &place.data());
+    let text = |keep: u32| format!("the passphrase beside {keep}");
+    let changes = (1..=8).map(|keep| {
+        let schedule = Schedule { every: Every::Daily, hour: 3, keep, since: 1 };
+        let passphrase = Passphrase::parse(&text(keep)).expect("long enough");
+        let keeper = keeper.clone();
+        async move { keeper.change(schedule, Some(passphrase), &Actor::console()).await }
+    });
+    for changed in futures_util::future::join_all(changes).await {
+        changed.expect("works");
+    }
+    let secret = std::fs::read_to_string(place.data().join("backup-passphrase")).expect("there");
+    assert_eq!(secret, text(keeper.schedule().await.expect("works").keep), "both are of one change");
+    store.close().await;
+}
