@@ -14,8 +14,8 @@
 //! Not inside: tokens and sessions (a restored Console asks everybody to sign in again), custom certificates
 //! (they are the operator's), the passphrase, other backups.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::{fmt, future, panic};
 
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -170,11 +170,16 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Backu
     move |source| BackupError::Io { action, path, source }
 }
 
-/// Works on files beside the tasks: a disk may be slow.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
-) -> Result<T, BackupError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| BackupError::Stopped)?
+/// Works on files beside the tasks: a disk may be slow. A panic of `work` goes on here.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(cause) => panic::resume_unwind(cause),
+            // The runtime goes down, and the caller with it.
+            Err(_) => future::pending().await,
+        },
+    }
 }
 
 /// Makes names in a directory outlast a crash.

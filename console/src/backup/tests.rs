@@ -312,3 +312,9 @@ async fn a_passphrase_is_long_enough_and_never_printed() {
     assert_eq!(Passphrase::parse(&"x".repeat(1025)).unwrap_err(), PassphraseError);
     assert_eq!(format!("{:?}", passphrase()), "Passphrase(…)");
 }
+
+#[tokio::test]
+#[should_panic(expected = "on purpose")]
+async fn a_panic_beside_the_tasks_is_not_taken_for_a_stop() {
+    blocking(|| panic!("on purpose")).await
+}
