@@ -19,8 +19,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::kept::{Folder, Kept};
-use super::schedule::Every;
-use super::{BackupError, Kind, Passphrase, blocking, io, make};
+use super::schedule::{self, Every};
+use super::{BackupError, CERTIFICATES, Kind, Passphrase, blocking, io, make};
 use crate::config::Database;
 use crate::store::audits::{Action, Actor, Deed};
 use crate::store::{Store, StoreError};
@@ -245,7 +245,8 @@ impl Keeper {
         Ok(kept)
     }
 
-    /// Makes backups when they are due, also those that were missed while the Console did not run.
+    /// Makes backups when they are due, also those that were missed while the Console did not run, or because it stopped
+    /// right after a step of the CA.
     pub async fn run(self, shutdown: CancellationToken) {
         let tidied = self.in_folder(|folder| {
             folder.tidy();
@@ -253,12 +254,17 @@ impl Keeper {
         });
         // Best effort.
         let _ = tidied.await;
-        let (mut pause, mut outdated) = (Duration::ZERO, false);
+        let (mut pause, mut outdated) = (Duration::ZERO, self.lacks_a_step().await);
         loop {
             tokio::select! {
                 // Short, and compared with the clock anew each time: the clock may be set, the host may sleep.
                 () = tokio::time::sleep(pause) => {}
-                () = self.0.outdated.notified() => outdated = true,
+                () = self.0.outdated.notified() => {
+                    // The time of a backup is in whole seconds: of one in the next, the next start sees that it came
+                    // after the step.
+                    (pause, outdated) = (Duration::from_secs(1), true);
+                    continue;
+                }
                 () = shutdown.cancelled() => return,
             }
             pause = tokio::select! {
@@ -291,6 +297,16 @@ impl Keeper {
         let kept = self.list().await.unwrap_or_default();
         let made = kept.iter().filter(|kept| kept.kind == Kind::Scheduled).map(|kept| kept.time);
         schedule.every.is_due(schedule.hour, OffsetDateTime::now_utc(), since, made)
+    }
+
+    /// Whether the newest backup is from before the last step of the CA.
+    pub(super) async fn lacks_a_step(&self) -> bool {
+        let dir = self.0.data_dir.join(CERTIFICATES);
+        let (step, schedule) = (blocking(move || certs::last_step(&dir)).await, self.schedule().await);
+        let (Some(step), Ok(schedule)) = (step, schedule) else { return false };
+        let since = crate::store::from_milliseconds(schedule.since);
+        let kept = self.list().await.unwrap_or_default();
+        schedule::is_missing(step, OffsetDateTime::now_utc(), since, kept.iter().map(|kept| kept.time))
     }
 
     async fn prune(&self, keep: u32) {

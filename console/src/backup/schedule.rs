@@ -43,8 +43,7 @@ impl Every {
         slots.into_iter().flatten().filter_map(at).find(|slot| *slot <= now)
     }
 
-    /// Whether one is due: a slot has passed since the newest backup and since the schedule was set. Backups of the
-    /// future were made while the clock was wrong, and do not count.
+    /// Whether one is due: a slot has passed since the newest backup and since the schedule was set.
     #[must_use]
     pub fn is_due(
         self,
@@ -53,11 +52,23 @@ impl Every {
         since: OffsetDateTime,
         made: impl Iterator<Item = OffsetDateTime>,
     ) -> bool {
-        let newest = made.filter(|made| *made <= now).max();
-        // A schedule that was set while the clock was ahead counts from any slot.
-        let since = if since > now { OffsetDateTime::UNIX_EPOCH } else { since };
-        self.newest_slot(hour, now).is_some_and(|slot| slot > since && newest.is_none_or(|made| made < slot))
+        self.newest_slot(hour, now).is_some_and(|slot| is_missing(slot, now, since, made))
     }
+}
+
+/// Whether none was made since `wanted`, which was after the schedule was set. Backups of the future were made while
+/// the clock was wrong, and do not count.
+#[must_use]
+pub fn is_missing(
+    wanted: OffsetDateTime,
+    now: OffsetDateTime,
+    since: OffsetDateTime,
+    made: impl Iterator<Item = OffsetDateTime>,
+) -> bool {
+    let newest = made.filter(|made| *made <= now).max();
+    // A schedule that was set while the clock was ahead counts from any time.
+    let since = if since > now { OffsetDateTime::UNIX_EPOCH } else { since };
+    wanted > since && newest.is_none_or(|made| made < wanted)
 }
 
 #[cfg(test)]

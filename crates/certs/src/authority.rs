@@ -29,7 +29,7 @@ use crate::pem;
 use crate::raw::{Paths, RawMaterial};
 use ring::Ring;
 
-pub use ring::{Phase, Stage};
+pub use ring::{Phase, Stage, last_step};
 pub use steps::{CaState, StepError};
 
 mod ring;

@@ -79,7 +79,7 @@ mod stranger;
 pub mod tls;
 mod watch;
 
-pub use authority::{Authority, AuthorityError, CaState, Phase, Stage, StepError};
+pub use authority::{Authority, AuthorityError, CaState, Phase, Stage, StepError, last_step};
 pub use certificate::CertificateFacts;
 pub use channel::{Channel, Files};
 pub use check::{Finding, Report, Verdict, check};

@@ -89,6 +89,38 @@ async fn an_outdated_backup_is_followed_by_another_one_that_counts_as_scheduled(
     store.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_no_backup_followed_because_the_console_stopped_is_followed_by_one_at_the_next_start() {
+    let place = Place::new().await;
+    let store = place.store().await;
+    let keeper = Keeper::new(store.clone(), place.database(), &place.data());
+    let now = OffsetDateTime::now_utc();
+    let written = |name: &str, at: OffsetDateTime| {
+        let path = place.data().join("certificates").join(name);
+        let file = std::fs::File::options().create(true).append(true).open(path).expect("writable");
+        file.set_modified(at.into()).expect("ours");
+    };
+    // Nothing is due by the clock.
+    let since = crate::store::milliseconds(now - time::Duration::seconds(5));
+    let schedule = Schedule { every: Every::Monthly, hour: 0, keep: 7, since };
+    keeper.change(schedule, Some(passphrase()), &Actor::console()).await.expect("works");
+    written("ca.pem", now - time::Duration::minutes(1));
+    assert!(!keeper.lacks_a_step().await, "the schedule was set after it");
+    written("rotation", now - time::Duration::seconds(2));
+    assert!(keeper.lacks_a_step().await);
+
+    let (shutdown, tasks) = (tokio_util::sync::CancellationToken::new(), lifecycle::Tasks::new());
+    tasks.spawn("backups", keeper.clone().run(shutdown.clone()));
+    kept(&keeper, |kept| kept.len() == 1).await;
+    shutdown.cancel();
+    tasks.drain(Duration::from_secs(20)).await;
+    written("console.pem", now + time::Duration::minutes(1));
+    assert!(!keeper.lacks_a_step().await, "a server certificate is no step");
+    written("retired.pem", now + time::Duration::minutes(1));
+    assert!(keeper.lacks_a_step().await);
+    store.close().await;
+}
+
 #[tokio::test]
 async fn schedule_and_passphrase_change_with_their_entries_or_not_at_all() {
     let place = Place::new().await;

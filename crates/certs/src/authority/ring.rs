@@ -10,6 +10,7 @@
 //!
 //! Each step is one file put in place or removed, so that a crash leaves the stage before or after it.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -187,6 +188,14 @@ impl Ring {
         };
         newest.into_iter().chain(&self.crosses).collect()
     }
+}
+
+/// When the CA in `dir` took its last step: was made, or moved in a rotation. `None` when there is none. Blocks.
+#[must_use]
+pub fn last_step(dir: &Path) -> Option<OffsetDateTime> {
+    // Each step writes one of these last, or next to last; a server certificate that is issued anew is in none of them.
+    let written = [CA_FILE, RETIRED, ROTATION].map(|name| fs::metadata(dir.join(name)).ok()?.modified().ok());
+    written.into_iter().flatten().max().map(OffsetDateTime::from)
 }
 
 /// Makes the next CA, and commits to it.
