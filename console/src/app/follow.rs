@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use certs::Outcome;
 use time::OffsetDateTime;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +20,8 @@ use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::store::audits::Chain;
 
-/// Starts all of it.
-pub(super) fn follow(parts: Parts, config: &Config, running: &Running) {
+/// Starts all of it. What is returned ends once the install bundle of the same host was looked after, if one is kept.
+pub(super) fn follow(parts: Parts, config: &Config, running: &Running) -> oneshot::Receiver<()> {
     let Running { front, back, shutdown, .. } = running;
     let Parts { alerts, channels, enrolment, fleet, store, .. } = parts;
 
@@ -42,11 +42,14 @@ pub(super) fn follow(parts: Parts, config: &Config, running: &Running) {
     let rotated = Arc::<Notify>::default();
     let announcing = announce(received, parts.metrics, fleet, alerts.clone(), Arc::clone(&rotated));
     back.spawn("certificate events", announcing);
+    let (kept, is_kept) = oneshot::channel();
     if let Some(dir) = config.install_bundle_dir.clone() {
-        back.spawn("install bundle", keep_bundle(enrolment, dir, rotated, shutdown.clone()));
+        let keeping = keep_bundle(enrolment, dir, kept, rotated, shutdown.clone());
+        back.spawn("install bundle", keeping);
     }
     back.spawn("audit check", check_audits(store, alerts.clone(), shutdown.clone()));
     alerts.run(back, shutdown);
+    is_kept
 }
 
 /// Keeps on disk when connected Defenders were last heard, for a Console that is killed.
@@ -88,8 +91,14 @@ async fn announce(
 }
 
 /// Keeps the bundle of the same host current, from the start on. On its own, because its directory may hang.
-async fn keep_bundle(enrolment: Enrolment, dir: PathBuf, rotated: Arc<Notify>, shutdown: CancellationToken) {
-    let mut is_told = false;
+async fn keep_bundle(
+    enrolment: Enrolment,
+    dir: PathBuf,
+    first: oneshot::Sender<()>,
+    rotated: Arc<Notify>,
+    shutdown: CancellationToken,
+) {
+    let (mut is_told, mut first) = (false, Some(first));
     loop {
         let kept = tokio::select! {
             kept = enroll::keep_bundle(&enrolment, &dir, &mut is_told) => kept,
@@ -101,6 +110,10 @@ async fn keep_bundle(enrolment: Enrolment, dir: PathBuf, rotated: Arc<Notify>, s
                 remedy = "make the directory of --install-bundle-dir writable for the Console",
                 "Cannot keep the install bundle"
             );
+        }
+        if let Some(first) = first.take() {
+            // Nobody may be waiting any more.
+            let _ = first.send(());
         }
         tokio::select! {
             () = rotated.notified() => {}

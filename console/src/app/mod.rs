@@ -48,7 +48,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (https, defender) = (sockets.https.1.to_string(), sockets.defender.1.to_string());
     let ready = web::Ready::default();
     listen::listen(sockets, descriptors, &parts, &ready, &config, &running);
-    follow::follow(parts, &config, &running);
+    let bundle = follow::follow(parts, &config, &running);
+    // Who waits for the Console finds the bundle of this host in its place; a directory that hangs holds nothing up.
+    tokio::select! {
+        _ = tokio::time::timeout(BUNDLE, bundle) => {}
+        () = running.shutdown.cancelled() => {}
+    }
     ready.set();
     tracing::info!(https, defender, "Console is ready");
     service::ready();
@@ -133,6 +138,9 @@ impl Running {
 fn hostname() -> String {
     nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
 }
+
+/// How long the start waits for the install bundle of the same host.
+const BUNDLE: Duration = Duration::from_secs(5);
 
 /// How long peers may take to finish when the Console stops.
 const DRAIN: Duration = Duration::from_secs(5);
