@@ -31,7 +31,7 @@ pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<
     prepare(path, content, durability)?.put_in_place()
 }
 
-/// Does all of [`write`] that is likely to fail.
+/// Does all of [`write()`] that is likely to fail.
 ///
 /// # Errors
 /// What the system says; nothing is left behind.
