@@ -167,10 +167,20 @@ impl State {
     }
 
     fn on_certificates(&mut self, live: &Live<ClientConfig>) {
-        if live.generation != self.dialed_generation {
-            self.backoff.reset();
+        if live.generation == self.dialed_generation {
+            return;
+        }
+        self.backoff.reset();
+        // The Console may have taken an attempt already and closed the old session for it: to give it up now would
+        // leave this Defender without one. The newer certificates come next.
+        if self.current.is_none() || !matches!(self.attempt, Attempt::Dialing(_)) {
             self.dial();
         }
+    }
+
+    /// Whether certificates have changed since the last attempt began.
+    fn is_outdated(&self) -> bool {
+        self.link.certificates.current().generation != self.dialed_generation
     }
 
     /// The Console has issued another certificate, or named other CAs: the connection moves over, unless it is being
@@ -255,6 +265,9 @@ impl State {
         self.must_move = false;
         self.told_decommissioned = false;
         self.link.welcomed.send_replace(true);
+        if self.is_outdated() {
+            self.dial();
+        }
     }
 
     /// Rests on the best that there is; on anything else, tries the best again after a while.
@@ -303,6 +316,9 @@ impl State {
     }
 
     fn on_failure(&mut self, error: &DialError) {
+        if self.is_outdated() {
+            return self.dial();
+        }
         let next = match error {
             DialError::Closed { close, .. } => close.next(),
             _ => Next::BackOff,

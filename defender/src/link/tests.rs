@@ -129,6 +129,23 @@ async fn the_new_dial_goes_on_when_the_old_session_dies_meanwhile() {
 }
 
 #[tokio::test]
+async fn certificates_that_change_while_a_connection_is_made_are_used_by_the_next_one() {
+    let fixture = Fixture::new().await;
+    let mut old = fixture.console.welcome(0).await;
+    fixture.certificates.rotate(&fixture.console.ca);
+    let mut new = fixture.console.accept().await;
+    fixture.certificates.rotate(&fixture.console.ca);
+    new.welcome(0, 30).await;
+    let mut newest = fixture.console.welcome(0).await;
+    assert_eq!(
+        (old.closed().await, new.closed().await),
+        (1000, 1000),
+        "each was there until the next one was"
+    );
+    assert_works(&fixture, &mut newest, 1).await;
+}
+
+#[tokio::test]
 async fn the_console_may_close_the_old_session_first() {
     let fixture = Fixture::new().await;
     let mut old = fixture.console.welcome(0).await;
