@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use certs::{CustomDir, Guard};
-use protocol::message::{CertificateSource, CertificateSummary, DefenderIdentity, Hello};
 
 use super::*;
 use crate::channels::Channels;
 use crate::config::Database;
+use crate::fleet::fixture::hello;
 use crate::store::audits::AuditQuery;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -87,29 +87,6 @@ impl Bench {
 
 fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
-}
-
-fn hello(id: Uuid) -> Hello {
-    let text = str::to_owned;
-    Hello {
-        defender: DefenderIdentity {
-            id,
-            hostname: text("host"),
-            version: text("1.0.0"),
-            os: String::new(),
-            kernel: String::new(),
-            arch: String::new(),
-            cluster: None,
-        },
-        boot: Uuid::new_v4(),
-        certificate: CertificateSummary {
-            source: CertificateSource::SelfSigned,
-            not_after: now(),
-            sha256: "00".repeat(32),
-        },
-        authorities: Vec::new(),
-        time: None,
-    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@
 //! holders.rs    which custom certificates Defenders were seen with
 //! census.rs     how many there are, by version and state
 //! view.rs       a Defender as the API shows it
+//! fixture.rs    a hello, for tests
 //! ```
 //!
 //! A report goes session -> [`Fleet::report`] -> `store/writer.rs` (commit) -> [`SessionHandle::stored`] -> ack:
@@ -20,6 +21,8 @@
 mod census;
 mod desk;
 mod event;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod handle;
 mod holders;
 mod index;

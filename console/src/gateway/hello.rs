@@ -34,33 +34,13 @@ const MOST_AUTHORITIES: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use protocol::message::{CertificateSource, CertificateSummary, DefenderIdentity};
-    use time::OffsetDateTime;
     use uuid::Uuid;
 
     use super::*;
+    use crate::fleet::fixture;
 
     fn hello() -> Hello {
-        let text = str::to_owned;
-        Hello {
-            defender: DefenderIdentity {
-                id: Uuid::new_v4(),
-                hostname: text("host"),
-                version: text("1.0.0"),
-                os: String::new(),
-                kernel: String::new(),
-                arch: String::new(),
-                cluster: None,
-            },
-            boot: Uuid::new_v4(),
-            certificate: CertificateSummary {
-                source: CertificateSource::SelfSigned,
-                not_after: OffsetDateTime::UNIX_EPOCH,
-                sha256: "ab".repeat(32),
-            },
-            authorities: Vec::new(),
-            time: None,
-        }
+        fixture::hello(Uuid::from_u128(1))
     }
 
     #[test]

@@ -2,23 +2,13 @@
 
 use lifecycle::Tasks;
 use protocol::Close;
-use protocol::message::Hello;
-use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
 use crate::config::Database;
+use crate::fleet::fixture::hello;
 use crate::store::audits::Actor;
 use crate::store::writer::Writer;
-
-fn hello(id: Uuid) -> Hello {
-    serde_json::from_value(json!({
-        "defender": { "id": id, "hostname": "web-1", "version": "0.1.0", "os": "", "kernel": "", "arch": "" },
-        "boot": Uuid::new_v4(),
-        "certificate": { "source": "custom", "not_after": "2027-01-01T00:00:00Z", "sha256": "00" },
-    }))
-    .expect("a hello")
-}
 
 async fn console(store: &Store, tasks: &Tasks, shutdown: &CancellationToken) -> Fleet {
     let records = store.defenders().await.expect("reads");

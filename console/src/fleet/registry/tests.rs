@@ -3,34 +3,12 @@
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
-use protocol::message::CertificateSource;
 use time::Duration;
 
 use super::*;
+use crate::fleet::fixture::hello;
 
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-fn hello(id: Uuid) -> Hello {
-    Hello {
-        defender: DefenderIdentity {
-            id,
-            hostname: "web-1".to_owned(),
-            version: "0.1.0".to_owned(),
-            os: "Debian".to_owned(),
-            kernel: "6.1".to_owned(),
-            arch: "x86_64".to_owned(),
-            cluster: None,
-        },
-        boot: Uuid::from_u128(7),
-        certificate: CertificateSummary {
-            source: CertificateSource::SelfSigned,
-            not_after: OffsetDateTime::UNIX_EPOCH,
-            sha256: "00".repeat(32),
-        },
-        authorities: Vec::new(),
-        time: None,
-    }
-}
 
 fn arrive(registry: &mut Registry, id: u128) -> Arrival {
     registry.arrive(&hello(Uuid::from_u128(id)), ADDRESS, OffsetDateTime::UNIX_EPOCH).expect("welcome")
