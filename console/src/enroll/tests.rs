@@ -39,14 +39,20 @@ impl Bench {
 
     /// From now on the database takes no row of `table`.
     async fn fail(&self, table: &str) {
-        let sql = format!(
-            "CREATE TRIGGER broken BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no space left'); END"
-        );
-        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(self.store.pool()).await.expect("works");
+        // A name of its own: a connection that has not seen yet that another trigger is gone refuses to reuse its name.
+        self.execute(format!(
+            "CREATE TRIGGER no_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no space left'); END"
+        ))
+        .await;
     }
 
-    async fn mend(&self) {
-        sqlx::query("DROP TRIGGER broken").execute(self.store.pool()).await.expect("works");
+    /// From now on it does again.
+    async fn mend(&self, table: &str) {
+        self.execute(format!("DROP TRIGGER no_{table}")).await;
+    }
+
+    async fn execute(&self, sql: String) {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(self.store.pool()).await.expect("works");
     }
 
     /// A bundle for so many Defenders, as the connection shows it.
@@ -106,7 +112,7 @@ async fn a_use_that_counts_is_on_disk_before_there_is_a_certificate_however_ofte
     );
     assert!(bench.users(&bundle).await.is_empty());
 
-    bench.mend().await;
+    bench.mend("registration_uses").await;
     bench.sign(&bundle, first).await.expect("the database takes it");
     assert_eq!(bench.users(&bundle).await, [first]);
     bench.sign(&bundle, first).await.expect("once is enough");
@@ -137,7 +143,7 @@ async fn what_could_not_be_written_is_written_with_the_next_change() {
     bench.sign(&bundle, id).await.expect("nothing is counted");
     bench.enrolment.flush().await;
     assert!(bench.users(&bundle).await.is_empty());
-    bench.mend().await;
+    bench.mend("registration_uses").await;
     bench.enrolment.flush().await;
     assert_eq!(bench.users(&bundle).await, [id]);
     assert!(bench.store.enrolment().await.expect("reads").enrolled.contains_key(&id));
@@ -154,7 +160,7 @@ async fn a_bundle_without_its_entry_in_the_audit_log_does_not_come_to_be() {
     assert!(bench.enrolment.registrations().is_empty());
     assert!(bench.store.enrolment().await.expect("reads").registrations.is_empty());
 
-    bench.mend().await;
+    bench.mend("audits").await;
     bench.bundle(None, now()).await;
     assert_eq!(bench.entries(Action::BundleIssued).await, 1);
     assert_eq!(bench.store.enrolment().await.expect("reads").registrations.len(), 1);
@@ -164,18 +170,19 @@ async fn a_bundle_without_its_entry_in_the_audit_log_does_not_come_to_be() {
 async fn an_approved_return_is_on_disk_with_its_entry_or_not_approved() {
     let bench = Bench::new().await;
     let id = Uuid::new_v4();
-    bench.enrolment.note_return(&hello(id), HERE, Refused::NeedsApproval, now());
+    let hello = hello(id);
+    bench.enrolment.note_return(&hello, HERE, Refused::NeedsApproval, now());
     for table in ["enrolments", "audits"] {
         bench.fail(table).await;
         bench.enrolment.approve(id, Actor::console(), now()).await.expect_err("it cannot be kept");
         bench.enrolment.flush().await;
         assert!(bench.enrolment.is_waiting(id), "{table}: it still waits");
         assert_eq!(bench.entries(Action::ReturnApproved).await, 0, "{table}");
-        bench.mend().await;
+        bench.mend(table).await;
         assert!(bench.store.enrolment().await.expect("reads").enrolled.is_empty(), "{table}");
     }
     let approved = bench.enrolment.approve(id, Actor::console(), now()).await.expect("kept");
-    assert_eq!(approved.map(|one| one.hostname).as_deref(), Some("host"));
+    assert_eq!(approved.map(|one| one.hostname), Some(hello.defender.hostname));
     let kept = bench.store.enrolment().await.expect("reads");
     assert!(kept.enrolled[&id].approved_until.is_some_and(|until| until > now()), "before any flush");
     assert_eq!(bench.entries(Action::ReturnApproved).await, 1);
