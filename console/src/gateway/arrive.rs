@@ -115,7 +115,10 @@ impl super::Inner {
         let live = self.tls.current();
         let accepting = TlsAcceptor::from(Arc::clone(&live.tls)).accept(stream);
         let (accepted, leaf) = certs::shown(in_time("TLS handshake", accepting)).await;
-        let tls = accepted?.map_err(|source| Refusal::Tls { source, leaf: leaf.map(Box::new) })?;
+        let tls = accepted?.map_err(|source| {
+            let leaf = leaf.and_then(|der| CertificateFacts::read(&der)).map(Box::new);
+            Refusal::Tls { source, leaf }
+        })?;
         let credential = tls.get_ref().1.peer_certificates().and_then(peer::credential);
         let unreadable = || Refusal::Tls { source: io::ErrorKind::InvalidData.into(), leaf: None };
         let credential = credential.ok_or_else(unreadable)?;

@@ -98,19 +98,19 @@ impl Guard {
 }
 
 /// Runs a handshake, and tells which leaf the peer has shown in it, also when it was refused. Whether the peer has its
-/// key is not known then. Cancel-safe where `handshake` is.
-pub async fn shown<F: Future>(handshake: F) -> (F::Output, Option<CertificateFacts>) {
+/// key is not known then. It is not read yet: that takes as long as a twentieth of the handshake, and who was let in has
+/// a chain on the connection. Cancel-safe where `handshake` is.
+pub async fn shown<F: Future>(handshake: F) -> (F::Output, Option<CertificateDer<'static>>) {
     let watched = async {
         let output = handshake.await;
         (output, SHOWN.with(RefCell::take))
     };
-    let (output, leaf) = SHOWN.scope(RefCell::default(), watched).await;
-    (output, leaf.and_then(|der| CertificateFacts::read(&der)))
+    SHOWN.scope(RefCell::default(), watched).await
 }
 
 tokio::task_local! {
     /// The leaf of the handshake that the task is in. TLS tells who was refused to nobody.
-    static SHOWN: RefCell<Option<Vec<u8>>>;
+    static SHOWN: RefCell<Option<CertificateDer<'static>>>;
 }
 
 /// A verifier with the rules before it.
@@ -132,7 +132,7 @@ impl ClientCertVerifier for Guarded {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         // Outside of `shown` nobody wants to know.
-        let _ = SHOWN.try_with(|shown| shown.replace(Some(end_entity.to_vec())));
+        let _ = SHOWN.try_with(|shown| shown.replace(Some(end_entity.clone().into_owned())));
         // First of all: whoever is decommissioned is to hear that, also when its certificate has expired since.
         if self.guard.refuses(end_entity) {
             return Err(CertificateError::Revoked.into());
