@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use certs::{CertificateFacts, Source};
+use futures_util::FutureExt as _;
 use protocol::message::{ConsoleIdentity, Hello, Welcome};
 use protocol::{Close, DecodeError, MAX_HELLO_BYTES, STEP_TIMEOUT, ToConsole, Version};
 use thiserror::Error;
@@ -16,10 +17,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use super::peer;
 use super::renewal::{Origin, Renewal};
 use super::session::{self, Admitted, Session, Socket};
 use super::upgrade::{UpgradeError, Upgraded, upgrade};
+use super::{farewell, peer};
 use crate::announced::{self, AnnouncementError};
 use crate::door::{Place, SilentError};
 use crate::enroll::{ClientCredential, Enrolment};
@@ -130,7 +131,7 @@ impl super::Inner {
             Ok(Ok(hello)) => Ok(Greeting { socket, hello, credential, source, generation, name }),
             Ok(Err(refusal)) | Err(refusal) => {
                 if let Some(close) = refusal.close() {
-                    session::close(&mut socket, close).await;
+                    farewell::close(&mut socket, close).await;
                 }
                 Err(refusal)
             }
@@ -169,7 +170,7 @@ impl super::Inner {
                     let peer = Peer { defender, hostname, certificate };
                     self.refusals.note(reason, &cause, address.ip(), peer, now);
                 }
-                session::close_saying(&mut socket, close, &cause).await;
+                farewell::close_saying(&mut socket, close, &cause).await;
                 return Err(Refusal::Closed(close));
             }
         };
@@ -288,7 +289,7 @@ impl Refusal {
             Self::Closed(close) => Some(*close),
             Self::Hello(error) => Some(error.close()),
             Self::TimedOut(_) => Some(Close::Malformed),
-            Self::WebSocket(error) => session::close_for(error),
+            Self::WebSocket(error) => farewell::close_for(error),
             Self::Announcement(_) | Self::Left | Self::Silent(_) | Self::Tls { .. } | Self::Upgrade(_) => {
                 None
             }
@@ -315,8 +316,9 @@ fn closed_as(close: Close) -> Handshake {
     }
 }
 
-async fn in_time<F: Future>(step: &'static str, future: F) -> Result<F::Output, Refusal> {
-    timeout(STEP_TIMEOUT, future).await.map_err(|_| Refusal::TimedOut(step))
+/// Not an `async fn`, which would keep room for `future` twice: in a herd there are many of them.
+fn in_time<F: Future>(step: &'static str, future: F) -> impl Future<Output = Result<F::Output, Refusal>> {
+    timeout(STEP_TIMEOUT, future).map(move |ended| ended.map_err(|_| Refusal::TimedOut(step)))
 }
 
 /// The first message. The peer has shown a trusted certificate by now, so what it may make us read before it is
@@ -332,7 +334,7 @@ async fn read_hello(socket: &mut Socket) -> Result<Hello, Refusal> {
             Message::Text(text) => protocol::codec::decode_text(text, MAX_HELLO_BYTES)?,
             Message::Binary(data) => protocol::codec::decode_binary(data, MAX_HELLO_BYTES)?,
             Message::Close(_) => {
-                session::answer_close(socket).await;
+                farewell::answer_close(socket).await;
                 return Err(Refusal::Left);
             }
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,

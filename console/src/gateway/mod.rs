@@ -8,12 +8,14 @@
 //! renewal.rs   certificates over the live connection
 //! upgrade.rs   the HTTP upgrade, and answers to what is none
 //! session.rs   one connected Defender: heartbeat, reports, reconnect, close
+//! farewell.rs  how a WebSocket ends
 //! ```
 //!
 //! The socket stays bound for the life of the Console: a rotation only changes which configuration the next
 //! handshake takes.
 
 mod arrive;
+mod farewell;
 mod hello;
 mod peer;
 mod renewal;

@@ -10,17 +10,15 @@ use protocol::message::{Ack, CertificateRequest, CommandResult, Reconnect, Repor
 use protocol::{Close, MAX_MESSAGE_BYTES, MISSED_HEARTBEATS, Payload, ToConsole, ToDefender};
 use rustls::ServerConfig;
 use time::OffsetDateTime;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::Inner;
+use super::farewell::{answer_close, close, close_for};
 use super::renewal::Renewal;
 use crate::fleet::{Arrival, Order, SessionHandle};
 
@@ -190,7 +188,8 @@ impl Session {
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
         };
         match decoded.map_err(|error| End::Us(error.close()))? {
-            ToConsole::CertificateRequest(request) => self.certify(gateway, &request).await,
+            // Boxed: it is rare and large, and a task keeps room for its largest state.
+            ToConsole::CertificateRequest(request) => Box::pin(self.certify(gateway, &request)).await,
             ToConsole::Hello(_) => Err(End::Us(Close::Malformed)),
             ToConsole::Report(report) => self.report(gateway, report).await,
             ToConsole::Result(result) => self.take_result(result),
@@ -309,48 +308,6 @@ pub(super) async fn next(socket: &mut Socket) -> Option<Result<Message, WsError>
     socket.next().await
 }
 
-/// The code that answers what a peer did wrong; `None` when the connection is simply broken.
-pub(super) fn close_for(error: &WsError) -> Option<Close> {
-    match error {
-        WsError::Capacity(CapacityError::MessageTooLong { .. }) => Some(Close::TooBig),
-        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
-        WsError::Protocol(_) | WsError::Utf8(_) => Some(Close::Malformed),
-        _ => None,
-    }
-}
-
-/// Lets the answer to the peer's close frame go out (RFC 6455 section 5.5.1), then closes.
-pub(super) async fn answer_close(socket: &mut Socket) {
-    let farewell = async {
-        while let Some(Ok(_)) = next(socket).await {}
-        socket.get_mut().shutdown().await
-    };
-    let _ = timeout(FAREWELL, farewell).await;
-}
-
-/// Closes with a code and waits a moment for the answer. What the peer is still sending is read and dropped: a
-/// socket closed with unread data in it is reset, and the peer would never see the code.
-pub(super) async fn close(socket: &mut Socket, close: Close) {
-    close_saying(socket, close, close.cause()).await;
-}
-
-/// The same with words of one's own, at most 123 bytes.
-pub(super) async fn close_saying(socket: &mut Socket, close: Close, cause: &str) {
-    let frame = CloseFrame { code: close.code().into(), reason: cause.into() };
-    let farewell = async {
-        socket.close(Some(frame)).await.ok()?;
-        while let Some(Ok(_)) = next(socket).await {}
-        let stream = socket.get_mut();
-        if matches!(close, Close::Malformed | Close::TooBig) {
-            // What is still on its way may be no frame that could be read.
-            let mut rest = vec![0; 16 * 1024];
-            while let Ok(Ok(1..)) = timeout(PAUSE, stream.read(&mut rest)).await {}
-        }
-        stream.shutdown().await.ok()
-    };
-    let _ = timeout(FAREWELL, farewell).await;
-}
-
 /// Reconnects of a fleet are spread so that about [`RECONNECTS_PER_SECOND`] arrive, within half the grace.
 fn spread_seconds(connected: usize, grace: Duration) -> u64 {
     let wanted = u64::try_from(connected / RECONNECTS_PER_SECOND).unwrap_or(u64::MAX);
@@ -373,18 +330,21 @@ const MAX_KIND_BYTES: usize = 64;
 /// Most results of one session that nobody waits for: late ones are few.
 const MOST_UNASKED: u32 = 1000;
 
-/// How long a peer may take to answer a close.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// A pause after which a peer is taken to have sent all of a message.
-const PAUSE: Duration = Duration::from_millis(300);
-
 /// Further away than any deadline.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_task_of_a_session_keeps_little_however_rare_its_largest_step() {
+        fn size<F>(_: fn(Box<Session>, Arc<Inner>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = size(Session::run);
+        assert!(bytes <= 2048, "{bytes} bytes, in each of thousands: box what is rare and large");
+    }
 
     #[test]
     fn the_spread_grows_with_the_fleet_and_stays_within_half_the_grace() {

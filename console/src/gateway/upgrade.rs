@@ -157,10 +157,11 @@ fn http_date(now: OffsetDateTime) -> String {
     now.format(SHAPE).unwrap_or_default()
 }
 
-/// Buffers sized for thousands of silent peers; the default read buffer alone is 128 KiB a connection.
+/// Buffers sized for thousands of silent peers, whose messages have a few hundred bytes; larger ones take their room
+/// when they come. The default read buffer alone is 128 KiB a connection.
 fn socket_limits() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(4 * 1024)
+        .read_buffer_size(1024)
         .write_buffer_size(0)
         .max_write_buffer_size(MAX_MESSAGE_BYTES)
         .max_message_size(Some(MAX_MESSAGE_BYTES))

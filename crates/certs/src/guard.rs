@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use futures_util::FutureExt as _;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
@@ -100,12 +101,8 @@ impl Guard {
 /// Runs a handshake, and tells which leaf the peer has shown in it, also when it was refused. Whether the peer has its
 /// key is not known then. It is not read yet: that takes as long as a twentieth of the handshake, and who was let in has
 /// a chain on the connection. Cancel-safe where `handshake` is.
-pub async fn shown<F: Future>(handshake: F) -> (F::Output, Option<CertificateDer<'static>>) {
-    let watched = async {
-        let output = handshake.await;
-        (output, SHOWN.with(RefCell::take))
-    };
-    SHOWN.scope(RefCell::default(), watched).await
+pub fn shown<F: Future>(handshake: F) -> impl Future<Output = (F::Output, Option<CertificateDer<'static>>)> {
+    SHOWN.scope(RefCell::default(), handshake.map(|output| (output, SHOWN.with(RefCell::take))))
 }
 
 tokio::task_local! {

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,10 +36,11 @@ impl Tasks {
         F: Future<Output: Send> + Send + 'static,
     {
         let running = Running::enter(&self.running, name);
-        tokio::spawn(self.tracker.track_future(async move {
-            let _running = running;
-            future.await
-        }))
+        // Not an `async` block: it would keep room for `future` twice, as what it captured and as what it awaits.
+        tokio::spawn(self.tracker.track_future(future.map(move |output| {
+            drop(running);
+            output
+        })))
     }
 
     /// Runs `future`, which must not end before `shutdown` is cancelled; if it does, by returning or by a
@@ -48,10 +50,7 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let lost = Lost { name, shutdown, lost: self.lost.clone() };
-        self.spawn(name, async move {
-            let _lost = lost;
-            future.await;
-        });
+        self.spawn(name, future.map(move |()| drop(lost)));
     }
 
     /// Returns once a critical task has ended early. Cancel-safe.
