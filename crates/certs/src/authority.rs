@@ -171,7 +171,8 @@ impl Authority {
         self.issue_server(&ring, channel, &path, names, now)
     }
 
-    /// A certificate with its key, for an install bundle.
+    /// A certificate with its key, for an install bundle. It is good for all of `life`, also beyond the end of the CA:
+    /// we alone verify it, and know every CA that ever signed here.
     ///
     /// # Errors
     /// [`IssueError`].
@@ -182,8 +183,8 @@ impl Authority {
         life: Duration,
         now: OffsetDateTime,
     ) -> Result<ClientBundle, IssueError> {
-        let ring = self.ring();
-        generate::client(&ring.signer().issuer, common_name, holder, ring.dates(now, life))
+        let life = time::Duration::try_from(life).unwrap_or(time::Duration::MAX);
+        generate::client(&self.ring().signer().issuer, common_name, holder, Dates::starting(now, life))
     }
 
     /// A certificate for the key of a request (PEM), which stays with whoever made it. Returns the chain as PEM.

@@ -202,6 +202,20 @@ fn a_bundle_of_an_earlier_ca_enrols_in_every_stage() {
 }
 
 #[test]
+fn a_bundle_enrols_for_as_long_as_was_asked_for_also_when_its_ca_has_ended() {
+    runtime().block_on(async {
+        let mut world = World::new(LIVES).await;
+        world.undergo(Join(0)).await;
+        world.pass(Days::days(500)).await;
+        world.undergo(BundleForDays(730)).await;
+        world.pass(Days::days(729)).await;
+        assert!(world.cas.len() >= 2, "the next CA signs");
+        world.undergo(Join(0)).await;
+        world.settle().await;
+    });
+}
+
+#[test]
 fn a_rotation_that_was_begun_by_hand_and_forgotten_goes_on_before_the_ca_ends() {
     runtime().block_on(async {
         let mut world = World::new(LIVES).await;
