@@ -6,6 +6,7 @@
 //! console.rs     TestConsole: a Console in a directory of its own, on free ports
 //! defender.rs    TestDefender: a Defender beside it
 //! setup.rs       flags and variables of both
+//! repository.rs  where the repository is
 //! browser/       Chromium, as a person uses it
 //! api.rs         the HTTPS API, and its event stream
 //! tls.rs         TLS dials that say what they saw: certificate, version, key exchange
@@ -36,6 +37,7 @@ pub mod openssl;
 pub mod place;
 pub mod program;
 pub mod proxied;
+pub mod repository;
 mod setup;
 pub mod squid;
 pub mod tls;
@@ -52,6 +54,7 @@ pub use haproxy::Haproxy;
 pub use openssl::{OpensslPki, PemSet};
 pub use place::Channel;
 pub use program::Program;
+pub use repository::repository;
 pub use squid::Squid;
 pub use tls::Dialer;
 pub use wire::{Identity, Wire};

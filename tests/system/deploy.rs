@@ -2,14 +2,14 @@
 //! product replaced, kustomize takes the bases, systemd the units.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use system_tests::console::PASSWORD;
 use system_tests::program::binary;
-use system_tests::{SOON, TestConsole, TestDefender, eventually};
+use system_tests::{SOON, TestConsole, TestDefender, eventually, repository};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_gives_the_same_files_as_the_command_line() {
@@ -214,7 +214,7 @@ fn a_password_is_never_on_the_command_line_of_the_program() {
 
 #[test]
 fn kustomize_takes_the_bases_and_the_example() {
-    let bases = root().join("deploy/kubernetes");
+    let bases = repository().join("deploy/kubernetes");
     for (base, expected) in [("console", "kind: Deployment"), ("defender", "kind: DaemonSet")] {
         let output = tool("kubernetes/kubectl", &bases, &["kustomize", base]);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -304,7 +304,7 @@ fn the_units_are_good_and_hardened() {
             std::fs::create_dir_all(host.path().join(folder)).expect("ours");
         }
         let unit = host.path().join("etc/systemd/system").join(name);
-        let text = std::fs::read_to_string(root().join("deploy/systemd").join(name)).expect("there");
+        let text = std::fs::read_to_string(repository().join("deploy/systemd").join(name)).expect("there");
         let own = binary(
             name.strip_prefix("garrison-").and_then(|rest| rest.strip_suffix(".service")).expect("ours"),
         );
@@ -324,13 +324,9 @@ fn the_units_are_good_and_hardened() {
     }
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
 /// A program below `target/`, which `cargo xtask test` installs.
 fn tool(name: &str, dir: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(root().join("target").join(name));
+    let mut command = Command::new(repository().join("target").join(name));
     command.args(arguments).current_dir(dir);
     command.output().unwrap_or_else(|error| panic!("{name}: {error}; `cargo xtask test` installs it"))
 }
@@ -339,7 +335,7 @@ fn tool(name: &str, dir: &Path, arguments: &[&str]) -> Output {
 fn wrapper(dir: &Path) -> Command {
     std::fs::create_dir_all(dir.join("tmp")).expect("ours");
     let mut command = Command::new("dash");
-    command.arg(root().join("deploy/twistcli")).current_dir(dir).env("TMPDIR", dir.join("tmp"));
+    command.arg(repository().join("deploy/twistcli")).current_dir(dir).env("TMPDIR", dir.join("tmp"));
     command.env("GARRISON_CONSOLE", binary("console")).env("GARRISON_DEFENDER", binary("defender"));
     for name in ["TWISTLOCK_USER", "TWISTLOCK_PASSWORD", "TWISTLOCK_TOKEN"] {
         command.env_remove(name);

@@ -1,10 +1,9 @@
 //! The API against its own description, judged by `schemathesis` (PyPI): whatever is called, in whatever way, no answer
 //! is a 5xx, and none is of a status, type or shape that the description does not name.
 
-use std::path::Path;
 use std::process::Command;
 
-use system_tests::TestConsole;
+use system_tests::{TestConsole, repository};
 
 /// Calls that are left out, each with its reason.
 const LEFT_OUT: [&str; 6] = [
@@ -21,13 +20,12 @@ const LEFT_OUT: [&str; 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_is_answered_with_a_5xx_or_outside_the_description() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the repository");
     let console = TestConsole::start().await;
     let api = console.api().await;
     let description = console.dir().join("openapi.json");
     std::fs::write(&description, api.get("openapi.json").await.to_string()).expect("writable");
-    let mut schemathesis = Command::new(root.join("target/schemathesis/bin/schemathesis"));
-    schemathesis.env("SCHEMATHESIS_HOOKS", root.join("tests/schemathesis_hooks.py"));
+    let mut schemathesis = Command::new(repository().join("target/schemathesis/bin/schemathesis"));
+    schemathesis.env("SCHEMATHESIS_HOOKS", repository().join("tests/schemathesis_hooks.py"));
     schemathesis.current_dir(console.dir()).arg("run").arg(&description).args([
         &format!("--url=https://127.0.0.1:{}/api/v1", console.https),
         &format!("--header=Authorization: Bearer {}", api.token()),

@@ -1,10 +1,10 @@
 //! The commands of the documents of deployment as printed, on a host of their own, up to where a cluster is needed.
 
-use system_tests::Engine;
 use system_tests::host::Host;
 use system_tests::program::binary;
+use system_tests::{Engine, repository};
 
-use crate::services::{PASSWORD, blocks, first_administrator, root, setup_token};
+use crate::services::{PASSWORD, blocks, first_administrator, setup_token};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_of_the_documents_runs_as_printed_up_to_where_a_cluster_is_needed() {
@@ -34,9 +34,9 @@ async fn begin(host: &Host<'_>) {
         host.copy(&binary(program), program);
     }
     for tool in ["helm", "kubectl"] {
-        host.copy(&root().join("target/kubernetes").join(tool), tool);
+        host.copy(&repository().join("target/kubernetes").join(tool), tool);
     }
-    host.copy(&root().join("deploy"), "deploy");
+    host.copy(&repository().join("deploy"), "deploy");
     host.run("install -m 755 console defender helm kubectl /usr/local/bin/");
     host.run("systemd-run --unit=console console serve --san console.example.com,defenders.example.com");
     let log = host.comes("journalctl -u console -o cat | grep -B9 'Console is ready'").await;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use reqwest::Method;
-use system_tests::{OpensslPki, TestConsole, Wire};
+use system_tests::{OpensslPki, TestConsole, Wire, repository};
 use uuid::Uuid;
 
 fn monitoring() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/monitoring")
+    repository().join("deploy/monitoring")
 }
 
 /// What promtool says of `input`; it must be content.

@@ -1,11 +1,8 @@
 //! `docs/deploy-systemd.md` as printed, on a host that systemd runs: both services, certificates, ends and returns.
-
-use std::path::Path;
-
 use system_tests::host::Host;
 use system_tests::openssl::{KeyKind, Validity};
 use system_tests::program::binary;
-use system_tests::{Channel, Engine, OpensslPki};
+use system_tests::{Channel, Engine, OpensslPki, repository};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_services_are_installed_as_documented_rotate_come_back_and_stop_in_good_order() {
@@ -14,7 +11,7 @@ async fn both_services_are_installed_as_documented_rotate_come_back_and_stop_in_
     for program in ["console", "defender"] {
         host.copy(&binary(program), &format!("target/release/{program}"));
     }
-    host.copy(&root().join("deploy"), "deploy");
+    host.copy(&repository().join("deploy"), "deploy");
     let [console, defender, status] = documented();
 
     let said = host.run(&console);
@@ -43,11 +40,6 @@ async fn both_services_are_installed_as_documented_rotate_come_back_and_stop_in_
     }
     drop(host);
     engine.stop().await;
-}
-
-/// The repository.
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
 }
 
 /// The commands of the document's first three blocks.

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wire::Wire;
 
-use crate::{Program, SOON, eventually};
+use crate::{Program, SOON, eventually, repository};
 
 /// One Chromium with an empty profile.
 pub struct Browser {
@@ -291,7 +291,7 @@ fn is_true(value: &Value) -> bool {
 
 /// A file below `target/`.
 fn target(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the repository").join("target").join(path)
+    repository().join("target").join(path)
 }
 
 /// The place of an element in the window, or `null`.

@@ -11,7 +11,6 @@ mod bootstrap;
 pub mod istio;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::process::Command;
 
 use bootstrap::{Translation, outer_port};
@@ -21,7 +20,7 @@ use tokio::net::TcpStream;
 use self::istio::Export;
 use crate::place::write;
 use crate::program::run;
-use crate::{PemSet, Program, SOON, eventually};
+use crate::{PemSet, Program, SOON, eventually, repository};
 
 /// Ports of a running Console.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +82,7 @@ impl Envoy {
         let translation = Translation { export, own, ends, announce, credentials: dir.path() };
         let file = dir.path().join("envoy.json");
         write(&file, translation.bootstrap().to_string().as_bytes());
-        let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/envoy/bin/envoy");
+        let installed = repository().join("target/envoy/bin/envoy");
         assert!(installed.is_file(), "Envoy is missing: `cargo xtask test` installs it below target/");
         let mut command = Command::new(installed);
         command.arg("-c").arg(file).args(["--disable-hot-restart", "--concurrency", "1", "-l", "warning"]);
