@@ -7,7 +7,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use certs::{CertError, Channel, Found, Material, REGISTRATION_URN, RawMaterial};
+use certs::{CertError, Channel, Found, Material, RawMaterial};
 use serde::Deserialize;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -103,12 +103,6 @@ impl Files {
         let contents = [self.ca.as_bytes(), self.cert.as_bytes(), self.key.as_bytes()];
         Channel::Defender.files().names().zip(contents)
     }
-}
-
-/// Whether the Console has issued it for asking for a certificate of one's own.
-#[must_use]
-pub fn is_registration(material: &Material) -> bool {
-    material.leaf().sans.iter().any(|name| name.starts_with(REGISTRATION_URN))
 }
 
 fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<String>, D::Error> {

@@ -8,7 +8,6 @@ use protocol::message::{CertificateSource, CertificateSummary, DefenderIdentity,
 use rustls::ClientConfig;
 use uuid::Uuid;
 
-use crate::bundle::is_registration;
 use crate::own::Kept;
 
 /// One set to dial with.
@@ -58,7 +57,7 @@ pub(crate) fn materials(
     bundle: Option<&Arc<Material>>,
 ) -> Vec<(Kind, Arc<Material>)> {
     let bundle_kind =
-        |material: &Arc<Material>| if is_registration(material) { Kind::Registration } else { Kind::Bundle };
+        |material: &Arc<Material>| if material.is_registration() { Kind::Registration } else { Kind::Bundle };
     let newest = Arc::clone(&live.material);
     let own = own.map(|kept| (Kind::Own, Arc::clone(&kept.material)));
     match live.source {

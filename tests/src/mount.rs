@@ -79,8 +79,13 @@ impl Mount {
 
     /// The server answers nobody any more: whoever looks at the directory waits.
     ///
-    /// It is stopped while it waits for work: whoever waits for an answer that it has begun could not even be killed.
-    pub async fn hang(&self) {
+    /// It is stopped while it waits for work, and `lookers` ask for none meanwhile: whoever waits for an answer that it
+    /// has begun could not even be killed.
+    pub async fn hang(&self, lookers: &[&Program]) {
+        for looker in lookers {
+            looker.signal(Signal::SIGSTOP);
+            eventually("nobody looks", SOON, async || threads_that_run(looker.pid())).await;
+        }
         let server = self.server.as_ref().expect("mounted");
         let syscall = format!("/proc/{}/syscall", server.pid());
         eventually("the server is stopped while it waits for work", SOON, async || {
@@ -94,6 +99,7 @@ impl Mount {
             Err(seen)
         })
         .await;
+        lookers.iter().for_each(|looker| looker.signal(Signal::SIGCONT));
         // Should it happen all the same, the end of the server lets everybody go.
         let pid = server.pid();
         std::thread::spawn(move || {
@@ -121,6 +127,17 @@ impl Drop for Mount {
             unmount(&self.point());
         }
     }
+}
+
+/// `Ok` when all threads of the process are stopped, else what they do.
+fn threads_that_run(pid: u32) -> Result<(), Vec<String>> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it is there").flatten();
+    // One that has ended meanwhile does not run.
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+    // `PID (NAME) STATE …`, and the name may hold anything.
+    let is_stopped = |stat: &String| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
+    let running: Vec<_> = stats.filter(|stat| !is_stopped(stat)).collect();
+    if running.is_empty() { Ok(()) } else { Err(running) }
 }
 
 /// How the kernel shows a process that waits in `read`.

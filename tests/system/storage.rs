@@ -44,6 +44,13 @@ impl Remote {
         self.stage.program(channel)
     }
 
+    /// The storage of both programs answers nobody any more.
+    async fn hang(&self) {
+        for (mount, channel) in self.mounts.iter().zip([Channel::Https, Channel::Defender]) {
+            mount.hang(&[self.program(channel)]).await;
+        }
+    }
+
     /// Puts a new set on the storage and waits until peers see it.
     async fn rotate(&self, channel: Channel, manner: Manner) {
         let mark = self.program(channel).mark();
@@ -159,9 +166,7 @@ async fn storage_that_hangs_holds_up_nothing_but_itself() {
     let events = remote.stage.api.events().await;
     let before = remote.stage.all_in_effect().await;
     let marks = Channel::ALL.map(|channel| remote.program(channel).mark());
-    for mount in &remote.mounts {
-        mount.hang().await;
-    }
+    remote.hang().await;
     for (channel, mark) in Channel::ALL.into_iter().zip(marks) {
         let line = remote.program(channel).line_after(mark, DOES_NOT_ANSWER).await;
         assert!(line.contains("WARN") && line.contains("what runs goes on"), "{line}");
@@ -180,9 +185,7 @@ async fn storage_that_hangs_holds_up_nothing_but_itself() {
 async fn both_programs_stop_in_time_while_their_storage_hangs() {
     let mut remote = Remote::start().await;
     let marks = Channel::ALL.map(|channel| remote.program(channel).mark());
-    for mount in &remote.mounts {
-        mount.hang().await;
-    }
+    remote.hang().await;
     for (channel, mark) in Channel::ALL.into_iter().zip(marks) {
         remote.program(channel).line_after(mark, DOES_NOT_ANSWER).await;
     }
@@ -200,7 +203,7 @@ async fn a_start_on_storage_that_hangs_says_so_goes_on_when_it_answers_and_can_b
     let (pki, mount) = (OpensslPki::new(), Mount::new().await);
     let set = pki.server();
     Manner::InPlace.place(&mount.storage(), &Channel::Https.files(&set));
-    mount.hang().await;
+    mount.hang(&[]).await;
     let start = |dir: &Path| {
         let dir = dir.to_string_lossy().into_owned();
         let console = TestConsole::setup().flag("--custom-certs-dir", &dir);
@@ -232,7 +235,7 @@ async fn a_defender_that_waits_for_certificates_can_be_stopped_while_their_stora
         let mut defender = TestDefender::setup("wss://localhost:1").flag(flag, &dir).start();
         let program = defender.program_mut();
         program.line("Waiting for an install bundle").await;
-        mount.hang().await;
+        mount.hang(&[program]).await;
         let line = program.line(DOES_NOT_ANSWER).await;
         assert!(line.contains("WARN") && line.contains(&dir), "{line}");
         program.signal(Signal::SIGTERM);
@@ -244,7 +247,7 @@ async fn a_defender_that_waits_for_certificates_can_be_stopped_while_their_stora
 async fn a_bundle_directory_that_hangs_holds_up_neither_the_start_of_the_console_nor_rotations_nor_its_stop()
 {
     let (pki, mount) = (OpensslPki::new(), Mount::new().await);
-    mount.hang().await;
+    mount.hang(&[]).await;
     let dir = mount.point().to_string_lossy().into_owned();
     let mut console = TestConsole::setup().flag("--install-bundle-dir", &dir).start().await;
     let line = console.program().line(DOES_NOT_ANSWER).await;

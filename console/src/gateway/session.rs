@@ -1,5 +1,5 @@
-//! One connected Defender: heartbeat, reports and their acknowledgements, the call to reconnect after a
-//! rotation, and the end.
+//! One connected Defender: heartbeat, reports and their acknowledgements, the call to reconnect after a rotation, and why
+//! it ends (`farewell.rs` tells the peer).
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -122,14 +122,14 @@ impl Session {
     async fn talk(&mut self, gateway: &Inner) -> Result<std::convert::Infallible, End> {
         self.begin(gateway).await?;
         // Sessions that began together do not all beat together.
-        let mut beat = on_tick(gateway.heartbeat.mul_f64(0.5 + lifecycle::random::share() / 2.0));
+        let mut beat = next_beat(gateway.heartbeat.mul_f64(0.5 + lifecycle::random::share() / 2.0));
         loop {
             let deadline = self.deadline.unwrap_or_else(|| Instant::now() + FAR);
             tokio::select! {
                 message = next(&mut self.socket) => self.hear(gateway, message).await?,
                 () = self.handle.woken() => self.follow_orders(gateway).await?,
                 () = sleep_until(beat) => {
-                    beat = on_tick(gateway.heartbeat);
+                    beat = next_beat(gateway.heartbeat);
                     self.beat(gateway).await?;
                 }
                 live = self.tls.changed() => match live {
@@ -308,18 +308,22 @@ pub(super) async fn next(socket: &mut Socket) -> Option<Result<Message, WsError>
     socket.next().await
 }
 
-/// The first tick after `wait`. Thousands of sessions that beat in the same moment share one awakening of the process;
-/// each in a moment of its own, they would cost three times as much.
-fn on_tick(wait: Duration) -> Instant {
-    let since = EPOCH.elapsed() + wait;
-    let ticks = since.as_millis().div_ceil(TICK.as_millis());
-    *EPOCH + TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
+/// When to beat, after `wait`: on a tick. Thousands of sessions that beat in the same moment share one awakening of the
+/// process; each in a moment of its own, they cost three times as much.
+fn next_beat(wait: Duration) -> Instant {
+    *EPOCH + nearest_tick(EPOCH.elapsed() + wait)
+}
+
+/// The nearest, not the next: who beats is always a little late, and would fall behind by a tick each time.
+fn nearest_tick(at: Duration) -> Duration {
+    let ticks = (at + TICK / 2).as_millis() / TICK.as_millis();
+    TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
 /// Where ticks are counted from.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// No peer minds so short a delay of its heartbeat.
+/// Short beside any heartbeat, which has a second at least.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Reconnects of a fleet are spread so that about [`RECONNECTS_PER_SECOND`] arrive, within half the grace.
@@ -358,6 +362,16 @@ mod tests {
         }
         let bytes = size(Session::run);
         assert!(bytes <= 2048, "{bytes} bytes, in each of thousands: box what is rare and large");
+    }
+
+    #[test]
+    fn heartbeats_keep_their_pace_on_ticks_that_sessions_share() {
+        let mut at = Duration::from_millis(1234);
+        for beat in 1..=30 {
+            // It comes a moment late, and the next one is due all the same.
+            at = nearest_tick(at + Duration::from_secs(1)) + Duration::from_millis(3);
+            assert_eq!(at, Duration::from_millis(1203 + 1000 * beat));
+        }
     }
 
     #[test]

@@ -152,7 +152,7 @@ pub(crate) struct HerdOptions {
 #[derive(Debug, Args)]
 pub(crate) struct IdleOptions {
     /// How many Defenders; repeatable (10 to 18000)
-    #[arg(long, value_name = "N", default_values_t = [2000, 9500], value_parser = clap::value_parser!(u32).range(10..=18_000))]
+    #[arg(long, value_name = "N", default_values_t = [9500, 18_000], value_parser = clap::value_parser!(u32).range(10..=18_000))]
     pub(crate) count: Vec<u32>,
     /// Time over which CPU is measured once all are connected
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]

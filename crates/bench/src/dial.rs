@@ -116,7 +116,7 @@ impl Dialer {
 /// Buffers of an idle connection: as small as is sensible, on both servers and on this side.
 pub(crate) fn small_buffers() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(4 * 1024)
+        .read_buffer_size(1024)
         .write_buffer_size(0)
         .max_message_size(Some(protocol::MAX_MESSAGE_BYTES))
         .max_frame_size(Some(protocol::MAX_MESSAGE_BYTES))

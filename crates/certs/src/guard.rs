@@ -99,8 +99,8 @@ impl Guard {
 }
 
 /// Runs a handshake, and tells which leaf the peer has shown in it, also when it was refused. Whether the peer has its
-/// key is not known then. It is not read yet: that takes as long as a twentieth of the handshake, and who was let in has
-/// a chain on the connection. Cancel-safe where `handshake` is.
+/// key is not known then. The leaf is not read yet: that takes as long as a thirtieth of the handshake, and who was let
+/// in has a chain on the connection. Cancel-safe where `handshake` is.
 pub fn shown<F: Future>(handshake: F) -> impl Future<Output = (F::Output, Option<CertificateDer<'static>>)> {
     SHOWN.scope(RefCell::default(), handshake.map(|output| (output, SHOWN.with(RefCell::take))))
 }

@@ -18,6 +18,7 @@ use crate::doubt::{Doubt, Suspicion};
 use crate::error::CertError;
 use crate::fault::{Fault, Input};
 use crate::fingerprint::Fingerprint;
+use crate::generate::REGISTRATION_URN;
 use crate::raw::{Paths, RawMaterial};
 use crate::{key, pem};
 
@@ -110,6 +111,12 @@ impl Material {
     #[must_use]
     pub fn leaf(&self) -> &CertificateFacts {
         self.leaf.facts()
+    }
+
+    /// Whether a Console has issued it for a bundle, to ask for a certificate of one's own with.
+    #[must_use]
+    pub fn is_registration(&self) -> bool {
+        self.leaf().sans.iter().any(|name| name.starts_with(REGISTRATION_URN))
     }
 
     /// What each certificate of the chain says, leaf first.
@@ -208,7 +215,9 @@ impl Material {
     }
 
     fn cas_expired(&self, now: OffsetDateTime) -> Option<CertError> {
-        if self.cas.iter().any(|ca| ca.is_valid_at(now)) {
+        // What the Console issues for a bundle may be good for longer than its CA, and neither side holds that date
+        // against the other.
+        if self.is_registration() || self.cas.iter().any(|ca| ca.is_valid_at(now)) {
             return None;
         }
         let last = self.cas.iter().map(Certificate::facts).max_by_key(|facts| facts.not_after)?;

@@ -162,7 +162,7 @@ impl Ring {
         self.trusted().map(|ca| &ca.certificate).chain(&self.retired)
     }
 
-    /// For a certificate that we verify ourselves. No longer than the CA, as long as that has some time left.
+    /// For a Defender's own certificate, which is renewed. No longer than the CA, as long as that has some time left.
     pub(super) fn dates(&self, now: OffsetDateTime, life: Duration) -> Dates {
         let life = time::Duration::try_from(life).unwrap_or(time::Duration::MAX);
         self.bounded(Dates::starting(now, life), now)

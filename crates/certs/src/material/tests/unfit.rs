@@ -99,3 +99,21 @@ fn a_ca_file_without_a_valid_ca_makes_the_set_unfit() {
     );
     assert!(error.ends_with("valid from 2019-01-01T00:00:00Z to 2020-01-01T00:00:00Z"), "{error}");
 }
+
+#[test]
+fn what_a_console_issued_for_a_bundle_is_fit_for_all_of_its_life_also_when_its_ca_has_ended() {
+    let old = Ca::valid("Old CA", datetime!(2019-01-01 0:00 UTC), datetime!(2020-01-01 0:00 UTC));
+    let folder = Folder::new();
+    folder.put("defender-ca.pem", old.pem());
+    let put = |san: &str| {
+        let leaf = Leaf::client("Garrison Defender").sans(&[san]).valid(FROM, UNTIL);
+        folder.put_pair("defender-client", &old.issue(&leaf));
+    };
+    put("urn:garrison:registration:6f9d3f3e-0000-4000-8000-000000000000");
+    assert_eq!(unfit(&folder, Channel::Defender, UNTIL), None);
+    assert!(
+        unfit(&folder, Channel::Defender, UNTIL + Duration::SECOND).expect("unfit").contains("has expired")
+    );
+    put("urn:uuid:6f9d3f3e-0000-4000-8000-000000000000");
+    assert!(unfit(&folder, Channel::Defender, UNTIL).expect("unfit").contains("every CA certificate"));
+}
