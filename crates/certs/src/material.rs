@@ -233,8 +233,7 @@ impl Material {
     /// channel has no CAs.
     pub(crate) fn is_issued_by_own_cas(&self) -> bool {
         let mut own = [&self.leaf].into_iter().chain(&self.intermediates);
-        self.cas.is_empty()
-            || own.any(|one| self.cas.iter().any(|ca| one.der() == ca.der() || one.is_issued_by(ca)))
+        self.cas.is_empty() || own.any(|one| self.cas.iter().any(|ca| one.is_issued_by(ca)))
     }
 
     /// Whether `ca` itself issued the leaf.
