@@ -1,6 +1,6 @@
 //! What is taken, and with which doubts.
 
-use testpki::{Ca, KeyKind, Leaf};
+use testpki::{Ca, KeyKind, Leaf, Pair};
 use time::{Duration, OffsetDateTime};
 
 use crate::stranger::Folder;
@@ -213,4 +213,20 @@ fn files_from_memory_are_the_same_set_as_files_on_disk_and_show_no_key() {
     assert!(!shown.contains(secret) && shown.contains("***"), "{shown}");
     let shown = format!("{material:?}");
     assert!(!shown.contains(secret) && shown.contains("***"), "{shown}");
+}
+
+#[test]
+fn a_leaf_in_the_file_of_its_ca_has_not_issued_itself_unless_it_is_self_signed() {
+    let ca = Ca::new("CA");
+    let is_whole = |ca: &str, pair: &Pair| {
+        let folder = Folder::new();
+        folder.put("defender-ca.pem", ca);
+        folder.put_pair("defender-client", pair);
+        folder.parse(Channel::Defender).expect("usable").is_issued_by_own_cas()
+    };
+    let leaf = Leaf::client("host");
+    let (issued, own) = (ca.issue(&leaf), leaf.self_signed());
+    assert!(is_whole(ca.pem(), &issued));
+    assert!(!is_whole(&issued.cert_pem, &issued));
+    assert!(is_whole(&own.cert_pem, &own));
 }
